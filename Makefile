@@ -1,0 +1,157 @@
+# Builds, installs and tests the scann_am extension (PGXS). `make help` lists the targets.
+
+EXTENSION = scann_am
+MODULE_big = scann_am
+PGFILEDESC = "scann_am - approximate nearest neighbours with ScaNN"
+DATA = $(wildcard sql/scann_am--*.sql)
+
+# ---- What is built ----------------------------------------------------------------------------------
+
+# Another directory for other flags, e.g.
+#   make unit BUILD=build/asan CXXFLAGS='-O1 -g -fsanitize=address,undefined'
+BUILD ?= build
+
+CORE_OBJS = $(patsubst src/core/%.cpp,$(BUILD)/core/%.o,$(wildcard src/core/*.cpp))
+AM_OBJS = $(patsubst src/am/%.cpp,$(BUILD)/am/%.o,$(wildcard src/am/*.cpp))
+UNIT_OBJS = $(patsubst test/unit/%.cpp,$(BUILD)/unit/%.o,$(wildcard test/unit/*_test.cpp))
+BENCH_OBJS = $(patsubst test/bench/%.cpp,$(BUILD)/bench/%.o,$(wildcard test/bench/*.cpp))
+BENCH = test/bench/scann_bench
+
+OBJS = $(AM_OBJS) $(CORE_OBJS)
+EXTRA_CLEAN = $(addprefix $(BUILD)/,core am unit bench unit_tests kernels_benchmark figure3) $(BENCH)
+
+# ---- What `make installcheck` runs against the installed extension -----------------------------------
+
+REGRESS = $(filter-out scann_am--%,$(patsubst sql/%.sql,%,$(wildcard sql/*.sql)))
+ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec))
+ISOLATION_OPTS = --inputdir=test/isolation
+PROVE_TESTS = $(wildcard test/t/*.pl)
+ifneq ($(PROVE_TESTS),)
+TAP_TESTS = 1
+endif
+
+# ---- Compiler flags -----------------------------------------------------------------------------------
+
+# WERROR=1 (development, CI) turns warnings into errors; packagers' compilers may know newer ones.
+WARNINGS = -Wall -Wextra $(if $(WERROR),-Werror)
+
+# Asks pkg-config, if there is one, and turns -I into -isystem: no warnings from other people's headers.
+cflags_of = $(or $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(1) 2>/dev/null)),$(2))
+EIGEN_CFLAGS := $(call cflags_of,eigen3,-isystem /usr/include/eigen3)
+HWY_CFLAGS := $(call cflags_of,libhwy,-DHWY_SHARED_DEFINE)
+LIBPQ_CFLAGS = $(call cflags_of,libpq,-isystem $(shell $(PG_CONFIG) --includedir))
+LIBPQ_LIBS = -L$(shell $(PG_CONFIG) --libdir) -lpq
+
+CXXFLAGS ?= -O2 -g
+# eigen_assert would abort the server. No -march: Highway chooses the instruction set at run time.
+CORE_FLAGS = -std=c++20 -fPIC -fvisibility=hidden $(WARNINGS) -MMD -MP -Isrc \
+	-DEIGEN_NO_DEBUG -DEIGEN_MPL2_ONLY $(EIGEN_CFLAGS) $(HWY_CFLAGS)
+# PostgreSQL 15's headers still say "register".
+AM_FLAGS = $(CORE_FLAGS) -Wno-register -isystem $(includedir_server) $(CPPFLAGS)
+BENCH_FLAGS = -std=c++20 -O3 $(WARNINGS) -MMD -MP $(LIBPQ_CFLAGS)
+SHLIB_LINK = -lhwy -lstdc++ -lm
+
+# ---- PGXS, unless the goals only need the scripts that install it ------------------------------------
+
+PG_CONFIG ?= pg_config
+SCRIPT_GOALS = check quickstart check-versions help
+PLAIN_GOALS = $(SCRIPT_GOALS) unit benchmark-kernels figure3 format format-check
+GOALS := $(or $(MAKECMDGOALS),all)
+
+ifneq ($(filter-out $(SCRIPT_GOALS),$(GOALS)),)
+ifneq ($(shell command -v $(PG_CONFIG)),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+# Link as C++. LLVM bitcode rules do not know our flags.
+override COMPILER = $(CXX) $(CXXFLAGS)
+override with_llvm = no
+include $(PGXS)
+else ifneq ($(filter-out $(PLAIN_GOALS),$(GOALS)),)
+$(error $(PG_CONFIG) not found: install PostgreSQL's server headers or set PG_CONFIG; `make check` and \
+`make quickstart` install what they need)
+endif
+endif
+
+# ---- Rules ----------------------------------------------------------------------------------------------
+
+# The algorithm is compiled without PostgreSQL's include path: it must not know the server.
+$(BUILD)/core/%.o: src/core/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(CORE_FLAGS) -c -o $@ $<
+
+$(BUILD)/am/%.o: src/am/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(AM_FLAGS) -c -o $@ $<
+
+$(BUILD)/unit/%.o: test/unit/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(CORE_FLAGS) -c -o $@ $<
+
+$(BUILD)/bench/%.o: test/bench/%.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) $(BENCH_FLAGS) -c -o $@ $<
+
+$(BUILD)/unit_tests: $(UNIT_OBJS) $(CORE_OBJS)
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy -lgtest_main -lgtest -pthread
+
+$(BUILD)/kernels_benchmark: $(BUILD)/unit/kernels_benchmark.o $(CORE_OBJS)
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy -lbenchmark_main -lbenchmark -pthread
+
+$(BUILD)/figure3: $(BUILD)/unit/figure3.o $(CORE_OBJS)
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy
+
+$(BENCH): $(BENCH_OBJS)
+	$(CXX) $(CXXFLAGS) -o $@ $^ $(LIBPQ_LIBS) -pthread
+
+-include $(wildcard $(BUILD)/core/*.d $(BUILD)/am/*.d $(BUILD)/unit/*.d $(BUILD)/bench/*.d)
+
+# ---- Targets of the project's own ---------------------------------------------------------------------
+
+.PHONY: help quickstart unit bench benchmark-kernels figure3 format format-check check-versions
+
+help:
+	@echo 'make quickstart       install what is missing, build, and try it on real word vectors'
+	@echo 'make check            install what is missing, build with -Werror, run every test'
+	@echo 'make check-versions   build and run the regression tests on newer PostgreSQL majors'
+	@echo 'make, make install, make installcheck [PG_CONFIG=...]   as for any extension'
+	@echo 'make unit             unit tests of the algorithm, without PostgreSQL'
+	@echo 'make bench            $(BENCH), which measures recall and latency (see its --help)'
+	@echo 'make benchmark-kernels, make figure3    speed of the kernels; gain of the score-aware loss'
+	@echo 'make format           reformat the C++ sources (format-check only reports)'
+
+quickstart:
+	test/quickstart
+
+unit: $(BUILD)/unit_tests
+	$<
+
+bench: $(BENCH)
+
+benchmark-kernels: $(BUILD)/kernels_benchmark
+	$<
+
+figure3: $(BUILD)/figure3
+	test/bench/fetch_glove
+	$< build/data/glove.f32 100
+
+check-versions:
+	test/versions/check
+
+FORMATTED = $(wildcard src/*/*.[ch]pp test/*/*.[ch]pp)
+
+format:
+	clang-format -i $(FORMATTED)
+
+format-check:
+	clang-format --dry-run -Werror $(FORMATTED)
+
+# PGXS has a rule of its own for `check`, which only says that there is none.
+ifndef PGXS
+.PHONY: check
+check:
+	test/check
+endif
+
+# The TAP tests measure recall with the benchmark program.
+ifdef TAP_TESTS
+installcheck: $(BENCH)
+endif
