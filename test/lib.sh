@@ -1,0 +1,27 @@
+# Functions shared by the scripts in test/; sourced, not run.
+
+PG_CONFIG=${PG_CONFIG:-pg_config}
+
+# Runs a command as root, through sudo where necessary.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Runs a command as a user that PostgreSQL accepts as the owner of a server: never root. The home directory
+# is set because root's is kept otherwise, and psql would look for its start-up file there.
+unprivileged() {
+  if [ "$(id -u)" -eq 0 ]; then
+    runuser -u postgres -- env HOME=/nonexistent PSQL_HISTORY=/dev/null "$@"
+  else
+    "$@"
+  fi
+}
+
+# Prints the name of a new directory that belongs to the unprivileged user.
+private_directory() {
+  unprivileged mktemp -d "${TMPDIR:-/tmp}/scann_am.XXXXXX"
+}
+
+announce() {
+  printf '\n== %s\n' "$*"
+}
