@@ -1,0 +1,322 @@
+// Vector arithmetic, compiled once per instruction set.
+#include "core/kernels.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "core/simd_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels.cpp"
+#include "hwy/foreach_target.h"
+// After foreach_target.h:
+#include "core/matrix_product-inl.hpp"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace scann::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+const char* target_name() { return hwy::TargetName(HWY_TARGET); }
+
+// ---- sums of products ----
+//
+// What is multiplied is described by a type whose load() gives the two vectors of factors at a position.
+
+// Floats as vectors of d's type, float or double.
+template <class D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const float* p) {
+  if constexpr (sizeof(hn::TFromD<D>) == sizeof(float)) {
+    return hn::LoadU(d, p);
+  } else {
+    return hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, D>(), p));
+  }
+}
+
+// 8-bit levels as vectors of d's type, float or double.
+template <class D>
+HWY_INLINE hn::Vec<D> load_levels(D d, const std::int8_t* p) {
+  const hn::Rebind<std::int32_t, D> d32;
+  const auto levels = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::int8_t, D>(), p));
+  if constexpr (sizeof(hn::TFromD<D>) == sizeof(float)) {
+    return hn::ConvertTo(d, levels);
+  } else {
+    return hn::PromoteTo(d, levels);
+  }
+}
+
+struct Products {
+  const float* a;
+  const float* b;
+
+  template <class D>
+  HWY_INLINE void load(D d, std::size_t i, hn::Vec<D>& x, hn::Vec<D>& y) const {
+    x = load_floats(d, a + i);
+    y = load_floats(d, b + i);
+  }
+};
+
+struct SquaredDifferences {
+  const float* a;
+  const float* b;
+
+  template <class D>
+  HWY_INLINE void load(D d, std::size_t i, hn::Vec<D>& x, hn::Vec<D>& y) const {
+    x = y = hn::Sub(load_floats(d, a + i), load_floats(d, b + i));
+  }
+};
+
+struct LevelProducts {
+  const float* q;
+  const std::int8_t* v;
+
+  template <class D>
+  HWY_INLINE void load(D d, std::size_t i, hn::Vec<D>& x, hn::Vec<D>& y) const {
+    x = load_floats(d, q + i);
+    y = load_levels(d, v + i);
+  }
+};
+
+struct SquaredLevelDifferences {
+  const float* q;
+  const std::int8_t* v;
+  float scale;
+
+  // The difference must be rounded once only: it cancels where q is near scale * v, and
+  // distance_lower_bound() relies on its relative precision.
+#if HWY_NATIVE_FMA
+  using Lanes = hn::ScalableTag<float>;
+#else
+  using Lanes = hn::ScalableTag<double>;  // the product is exact
+#endif
+
+  template <class D>
+  HWY_INLINE void load(D d, std::size_t i, hn::Vec<D>& x, hn::Vec<D>& y) const {
+    const auto scales = hn::Set(d, static_cast<hn::TFromD<D>>(scale));
+    x = y = hn::NegMulAdd(load_levels(d, v + i), scales, load_floats(d, q + i));
+  }
+};
+
+// sum of x * y over n >= lanes of d; the last vector overlaps the one before, its lanes already counted are
+// cleared.
+template <class D, class Factors>
+HWY_INLINE hn::TFromD<D> sum_whole_vectors(D d, const Factors& factors, std::size_t n) {
+  const std::size_t lanes = hn::Lanes(d);
+  hn::Vec<D> sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;  // hide the latency of additions
+  hn::Vec<D> x, y;
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    factors.load(d, i, x, y);
+    sum0 = hn::MulAdd(x, y, sum0);
+    factors.load(d, i + lanes, x, y);
+    sum1 = hn::MulAdd(x, y, sum1);
+    factors.load(d, i + 2 * lanes, x, y);
+    sum2 = hn::MulAdd(x, y, sum2);
+    factors.load(d, i + 3 * lanes, x, y);
+    sum3 = hn::MulAdd(x, y, sum3);
+  }
+  if (i + 2 * lanes <= n) {
+    factors.load(d, i, x, y);
+    sum0 = hn::MulAdd(x, y, sum0);
+    factors.load(d, i + lanes, x, y);
+    sum1 = hn::MulAdd(x, y, sum1);
+    i += 2 * lanes;
+  }
+  if (i + lanes <= n) {
+    factors.load(d, i, x, y);
+    sum2 = hn::MulAdd(x, y, sum2);
+    i += lanes;
+  }
+  if (i < n) {
+    const auto counted = hn::FirstN(d, lanes - (n - i));
+    factors.load(d, n - lanes, x, y);
+    sum3 = hn::MulAdd(hn::IfThenZeroElse(counted, x), hn::IfThenZeroElse(counted, y), sum3);
+  }
+  const auto sum = hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3));
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+template <class D, class Factors>
+HWY_INLINE hn::TFromD<D> sum_of_products(D d, const Factors& factors, std::size_t n) {
+  if (n >= hn::Lanes(d)) return sum_whole_vectors(d, factors, n);
+  return sum_whole_vectors(hn::CappedTag<hn::TFromD<D>, 1>(), factors, n);
+}
+
+double inner_product(const float* a, const float* b, std::size_t n) {
+  return sum_of_products(hn::ScalableTag<double>(), Products{a, b}, n);
+}
+
+double squared_distance(const float* a, const float* b, std::size_t n) {
+  return sum_of_products(hn::ScalableTag<double>(), SquaredDifferences{a, b}, n);
+}
+
+CosineSums cosine_sums(const float* a, const float* b, std::size_t n) {
+  const hn::ScalableTag<double> d;
+  return {sum_of_products(d, Products{a, b}, n), sum_of_products(d, Products{a, a}, n),
+          sum_of_products(d, Products{b, b}, n)};
+}
+
+float dot_i8(const float* q, const std::int8_t* v, std::size_t n) {
+  return sum_of_products(hn::ScalableTag<float>(), LevelProducts{q, v}, n);
+}
+
+float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std::size_t n) {
+  const SquaredLevelDifferences differences{q, v, scale};
+  return static_cast<float>(sum_of_products(SquaredLevelDifferences::Lanes(), differences, n));
+}
+
+// ---- other passes over one vector ----
+
+template <class D>
+HWY_INLINE bool whole_vectors_finite(D d, const float* a, std::size_t n) {
+  const std::size_t lanes = hn::Lanes(d);
+  for (std::size_t i = 0; i + lanes <= n; i += lanes) {
+    if (!hn::AllTrue(d, hn::IsFinite(hn::LoadU(d, a + i)))) return false;
+  }
+  return hn::AllTrue(d, hn::IsFinite(hn::LoadU(d, a + n - lanes)));
+}
+
+bool all_finite(const float* a, std::size_t n) {
+  if (n == 0) return true;
+  const hn::ScalableTag<float> d;
+  if (n >= hn::Lanes(d)) return whole_vectors_finite(d, a, n);
+  return whole_vectors_finite(hn::CappedTag<float, 1>(), a, n);
+}
+
+// ---- matrix products ----
+
+// Too few rows to repay packing: one sum per pair.
+void dot_pairs(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
+               float* out) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) {
+      *out++ = sum_of_products(hn::ScalableTag<float>(), Products{a + i * dims, b + j * dims}, dims);
+    }
+  }
+}
+
+void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
+                float* out) {
+  if (rows < 4 || columns < 4) return dot_pairs(a, rows, b, columns, dims, out);
+  HWY_ALIGN float tile[kRowBlock * kPanelColumns];
+  for (std::size_t i = 0; i < rows; i += kRowBlock) {
+    const std::size_t block_rows = std::min(kRowBlock, rows - i);
+    std::size_t j = 0;
+    for (; j + kPanelColumns <= columns; j += kPanelColumns) {
+      multiply_panel(a + i * dims, block_rows, b + j * dims, kPanelColumns, dims, out + i * columns + j,
+                     columns);
+    }
+    if (j == columns) continue;
+    multiply_panel(a + i * dims, block_rows, b + j * dims, columns - j, dims, tile, kPanelColumns);
+    for (std::size_t r = 0; r < block_rows; ++r) {
+      std::copy_n(tile + r * kPanelColumns, columns - j, out + (i + r) * columns + j);
+    }
+  }
+}
+
+// Folds one panel of products into the nearest centroids so far; distances are halved and without ||p||^2.
+HWY_INLINE void update_nearest(const float* products, const float* half_norms, std::size_t first_centroid,
+                               std::uint32_t& nearest, float& distance) {
+  const FloatVectors d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto left = hn::Sub(hn::Load(d, half_norms), hn::Load(d, products));
+  const auto right = hn::Sub(hn::Load(d, half_norms + lanes), hn::Load(d, products + lanes));
+  if (hn::AllFalse(d, hn::Lt(hn::Min(left, right), hn::Set(d, distance))))
+    return;  // nearly always, after a while
+  for (std::size_t j = 0; j < kPanelColumns; ++j) {
+    const float candidate = half_norms[j] - products[j];
+    if (candidate >= distance) continue;
+    distance = candidate;
+    nearest = static_cast<std::uint32_t>(first_centroid + j);
+  }
+}
+
+std::size_t nearest_scratch_floats(std::size_t /*centroids*/) {
+  return kRowBlock * kPanelColumns + HWY_MAX_BYTES;
+}
+
+void nearest_centroids(const float* points, std::size_t n, const float* centroids, const float* half_norms,
+                       std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
+                       float* distance) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  (void)scratch;
+  HWY_ALIGN float tile[kRowBlock * kPanelColumns];
+  std::fill_n(nearest, n, 0U);
+  std::fill_n(distance, n, kInfinity);
+  for (std::size_t i = 0; i < n; i += kRowBlock) {
+    const std::size_t rows = std::min(kRowBlock, n - i);
+    for (std::size_t j = 0; j < centroid_count; j += kPanelColumns) {
+      const std::size_t columns = std::min(kPanelColumns, centroid_count - j);
+      HWY_ALIGN float panel_half_norms[kPanelColumns];
+      std::fill_n(std::copy_n(half_norms + j, columns, panel_half_norms), kPanelColumns - columns, kInfinity);
+      multiply_panel(points + i * dims, rows, centroids + j * dims, columns, dims, tile, kPanelColumns);
+      for (std::size_t r = 0; r < rows; ++r) {
+        update_nearest(tile + r * kPanelColumns, panel_half_norms, j, nearest[i + r], distance[i + r]);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < n; ++i) distance[i] *= 2;
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace scann::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace scann {
+
+HWY_EXPORT(target_name);
+HWY_EXPORT(inner_product);
+HWY_EXPORT(squared_distance);
+HWY_EXPORT(cosine_sums);
+HWY_EXPORT(all_finite);
+HWY_EXPORT(dot_i8);
+HWY_EXPORT(squared_distance_i8);
+HWY_EXPORT(dot_matrix);
+HWY_EXPORT(nearest_scratch_floats);
+HWY_EXPORT(nearest_centroids);
+
+void initialize_kernels() { (void)kernel_target(); }
+
+const char* kernel_target() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
+
+double inner_product(const float* a, const float* b, std::size_t n) {
+  return HWY_DYNAMIC_DISPATCH(inner_product)(a, b, n);
+}
+
+double squared_distance(const float* a, const float* b, std::size_t n) {
+  return HWY_DYNAMIC_DISPATCH(squared_distance)(a, b, n);
+}
+
+CosineSums cosine_sums(const float* a, const float* b, std::size_t n) {
+  return HWY_DYNAMIC_DISPATCH(cosine_sums)(a, b, n);
+}
+
+bool all_finite(const float* a, std::size_t n) { return HWY_DYNAMIC_DISPATCH(all_finite)(a, n); }
+
+float dot_i8(const float* q, const std::int8_t* v, std::size_t n) {
+  return HWY_DYNAMIC_DISPATCH(dot_i8)(q, v, n);
+}
+
+float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std::size_t n) {
+  return HWY_DYNAMIC_DISPATCH(squared_distance_i8)(q, v, scale, n);
+}
+
+void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
+                float* out) {
+  HWY_DYNAMIC_DISPATCH(dot_matrix)(a, rows, b, columns, dims, out);
+}
+
+std::size_t nearest_scratch_floats(std::size_t centroids) {
+  return HWY_DYNAMIC_DISPATCH(nearest_scratch_floats)(centroids);
+}
+
+void nearest_centroids(const float* points, std::size_t n, const float* centroids, const float* half_norms,
+                       std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
+                       float* distance) {
+  HWY_DYNAMIC_DISPATCH(nearest_centroids)
+  (points, n, centroids, half_norms, centroid_count, dims, scratch, nearest, distance);
+}
+
+}  // namespace scann
+#endif  // HWY_ONCE

@@ -1,0 +1,86 @@
+// The buffer returns what sorting everything would: K from 1 to 1000, streams of 0 to 20,000 scores, with
+// ties, infinities and every order of arrival.
+#include "core/top_k.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <random>
+#include <tuple>
+#include <vector>
+
+namespace scann {
+namespace {
+
+bool better(const Candidate& a, const Candidate& b) {
+  return std::make_tuple(-a.score, a.run, a.index) < std::make_tuple(-b.score, b.run, b.index);
+}
+
+// What finish() returns for a stream, pushing only what beats the threshold when `filtered`, as scans do.
+std::vector<Candidate> select(const std::vector<Candidate>& stream, std::size_t k, bool filtered) {
+  std::vector<Candidate> memory(CandidateBuffer::capacity_for(k));
+  CandidateBuffer buffer(memory, k);
+  for (const Candidate& candidate : stream) {
+    if (!filtered || candidate.score > buffer.threshold()) buffer.push(candidate);
+  }
+  const std::span<Candidate> best = buffer.finish();
+  return {best.begin(), best.end()};
+}
+
+void expect_equal(const std::vector<Candidate>& got, const std::vector<Candidate>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(got[i].score, want[i].score) << i;
+    ASSERT_EQ(got[i].run, want[i].run) << i;
+    ASSERT_EQ(got[i].index, want[i].index) << i;
+  }
+}
+
+class CandidateBufferTest : public testing::TestWithParam<std::size_t> {};
+INSTANTIATE_TEST_SUITE_P(K, CandidateBufferTest, testing::Values(1, 2, 3, 10, 31, 32, 33, 100, 1000));
+
+TEST_P(CandidateBufferTest, EqualsSorting) {
+  const std::size_t k = GetParam();
+  std::mt19937 random(7);
+  for (const std::size_t count : {0, 1, 5, 31, 32, 33, 100, 2047, 20000}) {
+    for (const unsigned distinct : {1U, 3U, 100U, 1U << 24}) {
+      std::vector<Candidate> stream(count);
+      for (std::uint32_t i = 0; i < count; ++i) {
+        stream[i] = {static_cast<float>(random() % distinct) - 50, i / 1000, i % 1000};
+      }
+      std::vector<Candidate> sorted = stream;
+      std::sort(sorted.begin(), sorted.end(), better);
+      sorted.resize(std::min(k, count));
+      expect_equal(select(stream, k, false), sorted);
+      expect_equal(select(stream, k, true), sorted);  // arrival in (run, index) order: later equals never win
+      std::sort(stream.begin(), stream.end(), [](auto& a, auto& b) { return better(b, a); });
+      expect_equal(select(stream, k, false), sorted);  // worst first: every push is a survivor
+    }
+  }
+}
+
+TEST_P(CandidateBufferTest, ThresholdIsTheLeastOfTheKBest) {
+  const std::size_t k = GetParam();
+  std::vector<Candidate> memory(CandidateBuffer::capacity_for(k));
+  CandidateBuffer buffer(memory, k);
+  EXPECT_EQ(buffer.threshold(), -std::numeric_limits<float>::infinity());
+  for (std::uint32_t i = 0; i + 1 < k; ++i) buffer.push({static_cast<float>(i), 0, i});
+  EXPECT_EQ(buffer.finish().size(), k - 1);
+  EXPECT_EQ(buffer.threshold(), -std::numeric_limits<float>::infinity());
+  for (std::uint32_t i = 0; i < 10 * k + 100; ++i) {
+    buffer.push({1000.0F + static_cast<float>(i), 1, i});
+    EXPECT_LE(buffer.threshold(), 1000.0F + static_cast<float>(i));
+  }
+  const float least = buffer.finish().back().score;
+  EXPECT_EQ(buffer.threshold(), least);
+}
+
+TEST(CandidateBuffer, InfiniteScores) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const std::vector<Candidate> stream = {{-kInfinity, 0, 0}, {kInfinity, 0, 1}, {1, 0, 2}, {kInfinity, 0, 3}};
+  expect_equal(select(stream, 3, false), {{kInfinity, 0, 1}, {kInfinity, 0, 3}, {1, 0, 2}});
+}
+
+}  // namespace
+}  // namespace scann
