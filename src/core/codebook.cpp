@@ -10,6 +10,7 @@
 #include <random>
 #include <vector>
 
+#include "core/codeword_search.hpp"
 #include "core/kernels.hpp"
 
 namespace scann {
@@ -19,18 +20,6 @@ constexpr int kMaxDescentRounds = 3;
 constexpr std::size_t kMaxL2Rows = 32768;   // 16 codewords need no more
 constexpr std::size_t kStopInterval = 256;  // rows between two polls of stop()
 
-using PerCodeword = std::array<float, kCodewords>;
-
-// One block of one vector against all 16 codewords.
-struct BlockTable {
-  PerCodeword error;  // ||r_b - c||^2
-  PerCodeword along;  // <r_b - c, x_b> / ||x||
-};
-
-std::size_t smallest(const PerCodeword& values) {
-  return static_cast<std::size_t>(std::min_element(values.begin(), values.end()) - values.begin());
-}
-
 std::size_t width_of(const CodebookShape& shape, std::size_t block) {
   return std::min<std::size_t>(shape.dims_per_block, shape.dims - block * shape.dims_per_block);
 }
@@ -38,70 +27,6 @@ std::size_t width_of(const CodebookShape& shape, std::size_t block) {
 float inverse_norm(const float* x, std::size_t dims) {
   const double norm = std::sqrt(inner_product(x, x, dims));
   return norm > 0 ? static_cast<float>(1 / norm) : 0.0F;
-}
-
-// codewords: 16 rows of `stride` floats, of which `width` count.
-void fill_table(const float* codewords, std::size_t stride, std::size_t width, const float* residual,
-                const float* point, float inverse, BlockTable& table) {
-  table = {};
-  for (std::size_t k = 0; k < width; ++k) {
-    const float direction = point[k] * inverse;
-    for (std::size_t j = 0; j < kCodewords; ++j) {
-      const float difference = residual[k] - codewords[j * stride + k];
-      table.error[j] += difference * difference;
-      table.along[j] += difference * direction;
-    }
-  }
-}
-
-// Lowers the loss sum of errors + (eta - 1) (sum of alongs)^2 by changing one code at a time. Returns the
-// loss.
-double descend(std::span<const BlockTable> tables, float eta, std::span<std::uint8_t> codes) {
-  double error = 0;
-  double along = 0;
-  const auto resum = [&] {
-    error = along = 0;
-    for (std::size_t b = 0; b < tables.size(); ++b) {
-      error += tables[b].error[codes[b]];
-      along += tables[b].along[codes[b]];
-    }
-  };
-  resum();
-  const float extra = eta - 1;
-  bool changed = extra > 0;
-  for (int round = 0; round < kMaxDescentRounds && changed; ++round) {
-    changed = false;
-    for (std::size_t b = 0; b < tables.size(); ++b) {
-      const BlockTable& table = tables[b];
-      const float others = static_cast<float>(along) - table.along[codes[b]];
-      PerCodeword loss;
-      for (std::size_t j = 0; j < kCodewords; ++j) {
-        const float parallel = others + table.along[j];
-        loss[j] = table.error[j] + extra * parallel * parallel;
-      }
-      const std::size_t best = smallest(loss);
-      if (!(loss[best] < loss[codes[b]])) continue;
-      along += table.along[best] - table.along[codes[b]];
-      codes[b] = static_cast<std::uint8_t>(best);
-      changed = true;
-    }
-    resum();
-  }
-  return error + extra * along * along;
-}
-
-std::size_t nearest_codeword(const float* codewords, std::size_t dims, const float* residual,
-                             float* distance) {
-  PerCodeword error = {};
-  for (std::size_t k = 0; k < dims; ++k) {
-    for (std::size_t j = 0; j < kCodewords; ++j) {
-      const float difference = residual[k] - codewords[j * dims + k];
-      error[j] += difference * difference;
-    }
-  }
-  const std::size_t best = smallest(error);
-  *distance = error[best];
-  return best;
 }
 
 // The sub-vectors of one block over a subsample, for plain k-means.
@@ -154,43 +79,55 @@ void seed_codewords(const BlockSample& sample, std::mt19937_64& random, float* c
   }
 }
 
+struct LloydScratch {
+  explicit LloydScratch(const BlockSample& sample)
+      : transposed(kCodewords * sample.dims),
+        codes(sample.count()),
+        distances(sample.count()),
+        sums(kCodewords * sample.dims) {}
+
+  std::vector<float> transposed;
+  std::vector<std::uint8_t> codes;
+  std::vector<float> distances;
+  std::vector<double> sums;  // [codeword][dimension]
+};
+
 // One round of weighted Lloyd's k-means. A codeword without rows moves to the row that costs most.
-void lloyd_round(const BlockSample& sample, float* codewords) {
-  std::vector<double> sums(kCodewords * sample.dims, 0.0);
+void lloyd_round(const BlockSample& sample, LloydScratch& scratch, float* codewords) {
+  transpose_codewords(codewords, 1, sample.dims, scratch.transposed.data());
+  nearest_codewords(scratch.transposed.data(), sample.dims, sample.rows.data(), sample.count(),
+                    scratch.codes.data(), scratch.distances.data());
+  std::fill(scratch.sums.begin(), scratch.sums.end(), 0.0);
   std::array<double, kCodewords> totals = {};
   std::size_t worst = 0;
-  float worst_cost = -1;
   for (std::size_t i = 0; i < sample.count(); ++i) {
-    float distance;
-    const std::size_t code = nearest_codeword(codewords, sample.dims, sample.row(i), &distance);
-    totals[code] += sample.weights[i];
-    for (std::size_t k = 0; k < sample.dims; ++k) {
-      sums[code * sample.dims + k] += static_cast<double>(sample.weights[i]) * sample.row(i)[k];
-    }
-    if (distance * sample.weights[i] > worst_cost) {
-      worst_cost = distance * sample.weights[i];
-      worst = i;
-    }
+    const double weight = sample.weights[i];
+    double* sum = &scratch.sums[scratch.codes[i] * sample.dims];
+    for (std::size_t k = 0; k < sample.dims; ++k) sum[k] += weight * sample.row(i)[k];
+    totals[scratch.codes[i]] += weight;
+    scratch.distances[i] *= sample.weights[i];
+    if (scratch.distances[i] > scratch.distances[worst]) worst = i;
   }
   for (std::size_t j = 0; j < kCodewords; ++j) {
     for (std::size_t k = 0; k < sample.dims; ++k) {
-      codewords[j * sample.dims + k] =
-          totals[j] > 0 ? static_cast<float>(sums[j * sample.dims + k] / totals[j]) : sample.row(worst)[k];
+      const std::size_t at = j * sample.dims + k;
+      codewords[at] = totals[j] > 0 ? static_cast<float>(scratch.sums[at] / totals[j]) : sample.row(worst)[k];
     }
   }
 }
 
-// Subtracts from nothing but the blocks' errors: <r - r~, x> / ||x|| of every point under its codes.
+// <r - r~, x> / ||x|| of every point under its codes.
 std::vector<float> parallel_errors(const CodebookShape& shape, std::span<const float> points,
                                    std::span<const float> residuals, std::span<const std::uint8_t> codes,
-                                   std::span<const float> inverse_norms, const Encoder& encoder) {
+                                   std::span<const float> inverse_norms, std::span<const float> codewords) {
   const std::size_t blocks = shape.blocks();
-  std::vector<float> decoded(shape.dims);
+  const Encoder encoder(shape, codewords);
+  std::vector<float> error(shape.dims);
   std::vector<float> parallel(inverse_norms.size());
   for (std::size_t i = 0; i < parallel.size(); ++i) {
-    encoder.decode(codes.subspan(i * blocks, blocks), decoded);
-    for (std::size_t k = 0; k < shape.dims; ++k) decoded[k] = residuals[i * shape.dims + k] - decoded[k];
-    const double product = inner_product(decoded.data(), &points[i * shape.dims], shape.dims);
+    encoder.decode(codes.subspan(i * blocks, blocks), error);
+    for (std::size_t k = 0; k < shape.dims; ++k) error[k] = residuals[i * shape.dims + k] - error[k];
+    const double product = inner_product(error.data(), &points[i * shape.dims], shape.dims);
     parallel[i] = static_cast<float>(product * inverse_norms[i]);
   }
   return parallel;
@@ -202,58 +139,92 @@ std::vector<float> inverse_norms_of(std::span<const float> points, std::size_t d
   return inverses;
 }
 
-// The section 7.5 update of one block. For the points with codeword c, with x^ = x_b / ||x|| and q the
-// parallel error that the other blocks leave plus <r_b, x^>, the loss is the sum of w ((eta - 1) (q - <c,
-// x^>)^2 + ||r_b - c||^2).
+// The points of one block, its codewords and who has which.
+struct BlockView {
+  BlockView(const CodebookShape& shape, std::size_t block, std::span<const float> points,
+            std::span<const float> residuals, std::span<const std::uint8_t> codes, std::span<float> codewords)
+      : row_stride(shape.dims),
+        code_stride(shape.blocks()),
+        block_dims(shape.dims_per_block),
+        width(width_of(shape, block)),
+        points(&points[block * block_dims]),
+        residuals(&residuals[block * block_dims]),
+        codes(&codes[block]),
+        codewords(&codewords[block * kCodewords * block_dims]) {}
+
+  const float* point(std::size_t i) const { return points + i * row_stride; }
+  const float* residual(std::size_t i) const { return residuals + i * row_stride; }
+  std::size_t code(std::size_t i) const { return codes[i * code_stride]; }
+
+  // <r_b - c, x_b> of a point under its code
+  float along(std::size_t i) const {
+    const float* codeword = codewords + code(i) * block_dims;
+    float sum = 0;
+    for (std::size_t k = 0; k < width; ++k) sum += (residual(i)[k] - codeword[k]) * point(i)[k];
+    return sum;
+  }
+
+  std::size_t row_stride;
+  std::size_t code_stride;
+  std::size_t block_dims;
+  std::size_t width;
+  const float* points;
+  const float* residuals;
+  const std::uint8_t* codes;
+  float* codewords;
+};
+
+// The section 7.5 update of one block: 16 independent linear systems. For the points with codeword c, with
+// x^ = x_b / ||x|| and q the parallel error that the other blocks leave plus <r_b, x^>, the loss is the sum
+// of w ((eta - 1) (q - <c, x^>)^2 + ||r_b - c||^2).
 class BlockUpdate {
  public:
-  BlockUpdate(const CodebookShape& shape, std::size_t block)
-      : stride_(shape.dims_per_block), width_(width_of(shape, block)) {
-    for (std::size_t j = 0; j < kCodewords; ++j) {
-      matrices_[j].setZero(static_cast<Eigen::Index>(width_), static_cast<Eigen::Index>(width_));
-      vectors_[j].setZero(static_cast<Eigen::Index>(width_));
-    }
+  explicit BlockUpdate(std::size_t block_dims)
+      : matrices_(kCodewords * block_dims * block_dims), vectors_(kCodewords * block_dims) {}
+
+  void start(std::size_t width) {
+    width_ = width;
+    std::fill(matrices_.begin(), matrices_.end(), 0.0);
+    std::fill(vectors_.begin(), vectors_.end(), 0.0);
+    totals_ = {};
   }
 
-  // <r_b - c, x_b> / ||x||
-  float along(const float* codeword, const float* residual, const float* point, float inverse) const {
-    float sum = 0;
-    for (std::size_t k = 0; k < width_; ++k) sum += (residual[k] - codeword[k]) * point[k];
-    return sum * inverse;
-  }
-
-  void add(std::size_t code, const float* residual, const float* point, float inverse, float others,
+  // `others` is the parallel error that the other blocks leave.
+  void add(std::size_t code, const float* residual, const float* point, float inverse_norm, float others,
            PointWeight weight) {
-    const double extra = static_cast<double>(weight.weight) * (weight.eta - 1);
-    double q = others;
-    for (std::size_t k = 0; k < width_; ++k) q += static_cast<double>(residual[k]) * point[k] * inverse;
+    const double extra = static_cast<double>(weight.weight) * (weight.eta - 1) * inverse_norm;
+    double q = 0;
+    for (std::size_t k = 0; k < width_; ++k) q += static_cast<double>(residual[k]) * point[k];
+    q = q * inverse_norm + others;
+    double* vector = &vectors_[code * width_];
+    double* matrix = &matrices_[code * width_ * width_];
     for (std::size_t k = 0; k < width_; ++k) {
-      const double direction = static_cast<double>(point[k]) * inverse;
-      const auto row = static_cast<Eigen::Index>(k);
-      vectors_[code](row) += extra * q * direction + static_cast<double>(weight.weight) * residual[k];
-      for (std::size_t l = 0; l <= k; ++l) {
-        matrices_[code](row, static_cast<Eigen::Index>(l)) += extra * direction * point[l] * inverse;
-      }
+      const double direction = extra * point[k];
+      vector[k] += q * direction + static_cast<double>(weight.weight) * residual[k];
+      for (std::size_t l = 0; l <= k; ++l) matrix[l * width_ + k] += direction * inverse_norm * point[l];
     }
     totals_[code] += weight.weight;
   }
 
-  void solve(float* codewords) {
+  // A codeword without points stays.
+  void solve(const BlockView& block) {
+    const auto n = static_cast<Eigen::Index>(width_);
     for (std::size_t j = 0; j < kCodewords; ++j) {
       if (!(totals_[j] > 0)) continue;
-      matrices_[j].diagonal().array() += totals_[j];
-      const Eigen::VectorXd solution = matrices_[j].ldlt().solve(vectors_[j]);
+      Eigen::Map<Eigen::MatrixXd> matrix(&matrices_[j * width_ * width_], n,
+                                         n);  // column-major: the lower triangle
+      matrix.diagonal().array() += totals_[j];
+      const Eigen::VectorXd solution =
+          matrix.ldlt().solve(Eigen::Map<Eigen::VectorXd>(&vectors_[j * width_], n));
       if (!solution.allFinite()) continue;
-      Eigen::Map<Eigen::VectorXf>(codewords + j * stride_, static_cast<Eigen::Index>(width_)) =
-          solution.cast<float>();
+      Eigen::Map<Eigen::VectorXf>(block.codewords + j * block.block_dims, n) = solution.cast<float>();
     }
   }
 
  private:
-  std::size_t stride_;
-  std::size_t width_;
-  std::array<Eigen::MatrixXd, kCodewords> matrices_;  // lower triangles
-  std::array<Eigen::VectorXd, kCodewords> vectors_;
+  std::size_t width_ = 0;
+  std::vector<double> matrices_;
+  std::vector<double> vectors_;
   std::array<double, kCodewords> totals_ = {};
 };
 
@@ -262,28 +233,21 @@ class BlockUpdate {
 bool update_codewords(const CodebookShape& shape, std::span<const float> points,
                       std::span<const float> residuals, std::span<const PointWeight> weights,
                       std::span<const std::uint8_t> codes, StopPredicate stop, std::span<float> codewords) {
-  const std::size_t blocks = shape.blocks();
-  const std::size_t stride = shape.dims_per_block;
   const std::vector<float> inverses = inverse_norms_of(points, shape.dims);
-  std::vector<float> parallel =
-      parallel_errors(shape, points, residuals, codes, inverses, Encoder(shape, codewords));
-
-  for (std::size_t b = 0; b < blocks; ++b) {
-    float* block_codewords = &codewords[b * kCodewords * stride];
-    BlockUpdate update(shape, b);
+  // The parallel error of every point from all blocks but those being exchanged.
+  std::vector<float> others = parallel_errors(shape, points, residuals, codes, inverses, codewords);
+  BlockUpdate update(shape.dims_per_block);
+  for (std::size_t b = 0; b < shape.blocks(); ++b) {
+    const BlockView block(shape, b, points, residuals, codes, codewords);
+    const BlockView previous(shape, b > 0 ? b - 1 : 0, points, residuals, codes, codewords);
+    update.start(block.width);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i % kStopInterval == 0 && stop()) return false;
-      const std::size_t at = i * shape.dims + b * stride;
-      const std::size_t code = codes[i * blocks + b];
-      parallel[i] -= update.along(block_codewords + code * stride, &residuals[at], &points[at], inverses[i]);
-      update.add(code, &residuals[at], &points[at], inverses[i], parallel[i], weights[i]);
+      const float returning = b > 0 ? previous.along(i) : 0.0F;
+      others[i] += (returning - block.along(i)) * inverses[i];
+      update.add(block.code(i), block.residual(i), block.point(i), inverses[i], others[i], weights[i]);
     }
-    update.solve(block_codewords);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const std::size_t at = i * shape.dims + b * stride;
-      const std::size_t code = codes[i * blocks + b];
-      parallel[i] += update.along(block_codewords + code * stride, &residuals[at], &points[at], inverses[i]);
-    }
+    update.solve(block);
   }
   return true;
 }
@@ -308,58 +272,74 @@ double codebook_loss(const CodebookShape& shape, std::span<const float> points,
   return total;
 }
 
+// Plain k-means in every block: the start of training (section 4.1).
+bool train_l2(const CodebookShape& shape, std::span<const float> residuals,
+              std::span<const PointWeight> weights, const CodebookTrainingOptions& options,
+              StopPredicate stop, std::span<float> codewords) {
+  std::mt19937_64 random(options.seed);
+  for (std::size_t b = 0; b < shape.blocks(); ++b) {
+    float* block_codewords = &codewords[b * kCodewords * shape.dims_per_block];
+    const BlockSample sample = block_sample(shape, b, residuals, weights);
+    if (stop()) return false;
+    seed_codewords(sample, random, block_codewords);
+    LloydScratch scratch(sample);
+    for (int i = 0; i < options.l2_iterations; ++i) {
+      if (stop()) return false;
+      lloyd_round(sample, scratch, block_codewords);
+    }
+  }
+  return true;
+}
+
 bool train_codebook(const CodebookShape& shape, std::span<const float> points,
                     std::span<const float> residuals, std::span<const PointWeight> weights,
                     const CodebookTrainingOptions& options, StopPredicate stop, std::span<float> codewords) {
   std::fill(codewords.begin(), codewords.end(), 0.0F);
   if (weights.empty()) return true;
-  const std::size_t blocks = shape.blocks();
-  std::mt19937_64 random(options.seed);
-  for (std::size_t b = 0; b < blocks; ++b) {
-    float* block_codewords = &codewords[b * kCodewords * shape.dims_per_block];
-    const BlockSample sample = block_sample(shape, b, residuals, weights);
-    if (stop()) return false;
-    seed_codewords(sample, random, block_codewords);
-    for (int i = 0; i < options.l2_iterations; ++i) {
-      if (stop()) return false;
-      lloyd_round(sample, block_codewords);
-    }
-  }
+  if (!train_l2(shape, residuals, weights, options, stop, codewords)) return false;
+  if (std::all_of(weights.begin(), weights.end(), [](PointWeight w) { return w.eta <= 1; })) return true;
 
-  const bool isotropic =
-      std::all_of(weights.begin(), weights.end(), [](PointWeight w) { return w.eta <= 1; });
-  if (isotropic) return true;
+  const std::size_t dims = shape.dims;
+  const std::size_t blocks = shape.blocks();
   std::vector<std::uint8_t> codes(weights.size() * blocks);
-  const Encoder encoder(shape, codewords);
-  std::vector<float> scratch(encoder.scratch_floats());
+  std::vector<float> transposed(shape.codewords());
   for (int iteration = 0; iteration < options.anisotropic_iterations; ++iteration) {
+    const Encoder encoder(shape, codewords, transposed);
+    std::vector<float> scratch(encoder.scratch_floats());
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i % kStopInterval == 0 && stop()) return false;
-      encoder.encode(points.subspan(i * shape.dims, shape.dims),
-                     residuals.subspan(i * shape.dims, shape.dims), weights[i].eta, scratch,
-                     std::span(codes).subspan(i * blocks, blocks));
+      encoder.encode(points.subspan(i * dims, dims), residuals.subspan(i * dims, dims), weights[i].eta,
+                     scratch, std::span(codes).subspan(i * blocks, blocks));
     }
     if (!update_codewords(shape, points, residuals, weights, codes, stop, codewords)) return false;
   }
   return true;
 }
 
-Encoder::Encoder(const CodebookShape& shape, std::span<const float> codewords)
-    : shape_(shape), codewords_(codewords) {}
+Encoder::Encoder(const CodebookShape& shape, std::span<const float> codewords, std::span<float> memory)
+    : shape_(shape), codewords_(codewords), transposed_(memory) {
+  if (!memory.empty())
+    transpose_codewords(codewords.data(), shape.blocks(), shape.dims_per_block, memory.data());
+}
 
-std::size_t Encoder::scratch_floats() const { return shape_.blocks() * (sizeof(BlockTable) / sizeof(float)); }
+std::size_t Encoder::scratch_floats() const {
+  const std::size_t tables = shape_.blocks() * (sizeof(BlockTable) / sizeof(float));
+  return tables + (transposed_.empty() ? shape_.codewords() : 0);
+}
 
 double Encoder::encode(std::span<const float> point, std::span<const float> residual, float eta,
                        std::span<float> scratch, std::span<std::uint8_t> codes) const {
-  const std::size_t stride = shape_.dims_per_block;
-  const std::span<BlockTable> tables(reinterpret_cast<BlockTable*>(scratch.data()), shape_.blocks());
-  const float inverse = inverse_norm(point.data(), shape_.dims);
-  for (std::size_t b = 0; b < tables.size(); ++b) {
-    fill_table(&codewords_[b * kCodewords * stride], stride, width_of(shape_, b), &residual[b * stride],
-               &point[b * stride], inverse, tables[b]);
-    codes[b] = static_cast<std::uint8_t>(smallest(tables[b].error));
+  const std::size_t blocks = shape_.blocks();
+  auto* tables = reinterpret_cast<BlockTable*>(scratch.data());
+  const float* transposed = transposed_.data();
+  if (transposed_.empty()) {
+    float* copy = reinterpret_cast<float*>(tables + blocks);
+    transpose_codewords(codewords_.data(), blocks, shape_.dims_per_block, copy);
+    transposed = copy;
   }
-  return descend(tables, eta, codes);
+  fill_block_tables(transposed, shape_.dims, shape_.dims_per_block, point.data(), residual.data(),
+                    inverse_norm(point.data(), shape_.dims), tables, codes.data());
+  return descend_codes(tables, blocks, eta, kMaxDescentRounds, codes.data());
 }
 
 void Encoder::decode(std::span<const std::uint8_t> codes, std::span<float> residual) const {

@@ -57,10 +57,13 @@ double codebook_loss(const CodebookShape& shape, std::span<const float> points,
                      std::span<const float> residuals, std::span<const PointWeight> weights,
                      std::span<const std::uint8_t> codes, std::span<const float> codewords);
 
-// Encodes vectors with a trained codebook, which must outlive it. Holds no memory of its own.
+// Encodes vectors with a trained codebook, which must outlive it. Allocates nothing.
 class Encoder {
  public:
-  Encoder(const CodebookShape& shape, std::span<const float> codewords);
+  // `memory`, empty or of shape.codewords() floats kept as long as the encoder, holds the codewords
+  // rearranged for encode(). Without it every encode() rearranges them: right for one vector, slower for
+  // many.
+  Encoder(const CodebookShape& shape, std::span<const float> codewords, std::span<float> memory = {});
 
   // Floats of scratch that encode() needs.
   std::size_t scratch_floats() const;
@@ -76,6 +79,7 @@ class Encoder {
  private:
   CodebookShape shape_;
   std::span<const float> codewords_;
+  std::span<const float> transposed_;
 };
 
 }  // namespace scann
