@@ -308,8 +308,14 @@ bool train_codebook(const CodebookShape& shape, std::span<const float> points,
     std::vector<float> scratch(encoder.scratch_floats());
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i % kStopInterval == 0 && stop()) return false;
-      encoder.encode(points.subspan(i * dims, dims), residuals.subspan(i * dims, dims), weights[i].eta,
-                     scratch, std::span(codes).subspan(i * blocks, blocks));
+      const std::span<const float> point = points.subspan(i * dims, dims);
+      const std::span<const float> residual = residuals.subspan(i * dims, dims);
+      const std::span<std::uint8_t> code = std::span(codes).subspan(i * blocks, blocks);
+      if (iteration == 0) {
+        encoder.encode(point, residual, weights[i].eta, scratch, code);
+      } else {
+        encoder.improve(point, residual, weights[i].eta, scratch, code);
+      }
     }
     if (!update_codewords(shape, points, residuals, weights, codes, stop, codewords)) return false;
   }
@@ -329,6 +335,16 @@ std::size_t Encoder::scratch_floats() const {
 
 double Encoder::encode(std::span<const float> point, std::span<const float> residual, float eta,
                        std::span<float> scratch, std::span<std::uint8_t> codes) const {
+  return descend(point, residual, eta, scratch, /*from_nearest=*/true, codes);
+}
+
+double Encoder::improve(std::span<const float> point, std::span<const float> residual, float eta,
+                        std::span<float> scratch, std::span<std::uint8_t> codes) const {
+  return descend(point, residual, eta, scratch, /*from_nearest=*/false, codes);
+}
+
+double Encoder::descend(std::span<const float> point, std::span<const float> residual, float eta,
+                        std::span<float> scratch, bool from_nearest, std::span<std::uint8_t> codes) const {
   const std::size_t blocks = shape_.blocks();
   auto* tables = reinterpret_cast<BlockTable*>(scratch.data());
   const float* transposed = transposed_.data();
@@ -338,7 +354,7 @@ double Encoder::encode(std::span<const float> point, std::span<const float> resi
     transposed = copy;
   }
   fill_block_tables(transposed, shape_.dims, shape_.dims_per_block, point.data(), residual.data(),
-                    inverse_norm(point.data(), shape_.dims), tables, codes.data());
+                    inverse_norm(point.data(), shape_.dims), tables, from_nearest ? codes.data() : nullptr);
   return descend_codes(tables, blocks, eta, kMaxDescentRounds, codes.data());
 }
 

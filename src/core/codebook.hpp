@@ -73,10 +73,17 @@ class Encoder {
   double encode(std::span<const float> point, std::span<const float> residual, float eta,
                 std::span<float> scratch, std::span<std::uint8_t> codes) const;
 
+  // The same from the codes given instead of the nearest: never worse than those.
+  double improve(std::span<const float> point, std::span<const float> residual, float eta,
+                 std::span<float> scratch, std::span<std::uint8_t> codes) const;
+
   // The reconstruction r~ of a residual: dims floats.
   void decode(std::span<const std::uint8_t> codes, std::span<float> residual) const;
 
  private:
+  double descend(std::span<const float> point, std::span<const float> residual, float eta,
+                 std::span<float> scratch, bool from_nearest, std::span<std::uint8_t> codes) const;
+
   CodebookShape shape_;
   std::span<const float> codewords_;
   std::span<const float> transposed_;

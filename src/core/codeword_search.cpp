@@ -55,7 +55,7 @@ void FillBlockTables(const float* HWY_RESTRICT transposed, std::size_t dims, std
       hn::StoreU(error, d, table.error + j);
       hn::StoreU(hn::Mul(along, hn::Set(d, inverse_norm)), d, table.along + j);
     }
-    *codes++ = static_cast<std::uint8_t>(smallest(table.error));
+    if (codes != nullptr) *codes++ = static_cast<std::uint8_t>(smallest(table.error));
   }
 }
 

@@ -20,7 +20,7 @@ struct BlockTable {
 void transpose_codewords(const float* codewords, std::size_t blocks, std::size_t dims, float* transposed);
 
 // Fills the table of every block (block_dims floats each, the last one perhaps fewer) and sets codes[block]
-// to the nearest codeword. `inverse_norm` = 1 / ||x||.
+// to the nearest codeword, unless `codes` is null. `inverse_norm` = 1 / ||x||.
 void fill_block_tables(const float* transposed, std::size_t dims, std::size_t block_dims, const float* point,
                        const float* residual, float inverse_norm, BlockTable* tables, std::uint8_t* codes);
 
