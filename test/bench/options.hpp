@@ -1,0 +1,54 @@
+// The command line: one set of options, of which each command uses some.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace bench {
+
+struct Options {
+  std::string conninfo;
+  std::string table = "vectors";
+  bool json = false;
+
+  std::string data;
+  std::size_t dims = 0;
+  std::size_t rows = 0;
+  std::size_t holdout = 0;
+  std::uint64_t seed = 1;
+  bool normalise = false;
+
+  std::string type = "real[]";
+  std::string labels;
+  bool primary_key = true;
+
+  std::string index = "CREATE INDEX ON {table} USING scann (v real_ip_ops)";
+  bool drop_indexes = false;
+
+  std::string query_data;
+  std::size_t queries = 1000;
+  std::string op = "<#>";
+  std::size_t limit = 10;
+  std::string where;
+  std::vector<std::string> settings;
+  std::string exact = "memory";
+  std::size_t warmup = 100;
+  std::size_t sample = 50;
+
+  std::string out;
+  std::size_t clusters = 100;
+  double spread = 0.5;
+};
+
+// Reads the arguments that follow the command. Throws std::runtime_error.
+Options ParseOptions(int argc, char** argv);
+
+// The text of --help.
+std::string Help();
+
+// Replaces each `{name}` in `text`.
+std::string Substitute(std::string text, const std::string& name, const std::string& value);
+
+}  // namespace bench

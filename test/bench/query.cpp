@@ -1,0 +1,214 @@
+// scann_bench query: runs ORDER BY ... LIMIT queries; measures recall against exact answers, latency and
+// work.
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <stdexcept>
+#include <utility>
+
+#include "answers.hpp"
+#include "commands.hpp"
+#include "dataset.hpp"
+#include "postgres.hpp"
+#include "statement.hpp"
+
+namespace bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Mean(const std::vector<double>& values) {
+  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+// Counters of the table and of its indexes, as differences per query.
+struct Counters {
+  double heap_blocks = 0;
+  double index_blocks = 0;
+  double heap_fetches = 0;
+};
+
+Counters ReadCounters(Connection& client, Connection& observer, const std::string& table) {
+  client.Run("SELECT pg_stat_force_next_flush()");
+  const std::string relid = observer.Quote(table) + "::regclass";
+  const Result row = observer.Run(
+      "SELECT heap_blks_read + heap_blks_hit + coalesce(toast_blks_read + toast_blks_hit, 0), "
+      "coalesce(idx_blks_read + idx_blks_hit, 0), "
+      "(SELECT coalesce(sum(idx_tup_fetch), 0) FROM pg_stat_all_indexes WHERE relid = " +
+      relid + ") FROM pg_statio_all_tables WHERE relid = " + relid);
+  return {row.Number(0, 0), row.Number(0, 1), row.Number(0, 2)};
+}
+
+struct Measured {
+  std::vector<Ids> answers;
+  std::vector<double> microseconds;
+  std::vector<double> select_1_microseconds;
+};
+
+double Microseconds(Clock::time_point start, Clock::time_point end) {
+  return std::chrono::duration<double, std::micro>(end - start).count();
+}
+
+// Each query is followed by a SELECT 1, so that both meet the same machine.
+Measured Measure(const Options& options, Connection& client, const Statement& statement,
+                 const Matrix& queries) {
+  client.Prepare("select_1", "SELECT 1", {});
+  for (std::size_t i = 0; i < std::min(options.warmup, queries.rows()); ++i) {
+    statement.Run(statement.Parameters(queries.row(i), i));
+    client.RunPrepared("select_1", {});
+  }
+  Measured measured;
+  for (std::size_t i = 0; i < queries.rows(); ++i) {
+    const auto parameters = statement.Parameters(queries.row(i), i);
+    const auto start = Clock::now();
+    Ids ids = statement.Run(parameters);
+    const auto middle = Clock::now();
+    client.RunPrepared("select_1", {});
+    const auto end = Clock::now();
+    measured.answers.push_back(std::move(ids));
+    measured.microseconds.push_back(Microseconds(start, middle));
+    measured.select_1_microseconds.push_back(Microseconds(middle, end));
+  }
+  return measured;
+}
+
+// ---- Reporting
+// -------------------------------------------------------------------------------------------------
+
+void ReportQuality(const Options& options, const Quality& quality, std::size_t queries, Report& report) {
+  const double recall =
+      quality.wanted == 0 ? 1 : static_cast<double>(quality.hits) / static_cast<double>(quality.wanted);
+  report.Number("recall", "recall@" + std::to_string(options.limit), recall, 4);
+  const std::string of = "of " + std::to_string(queries);
+  report.Number("disordered_answers", "answers out of order", static_cast<double>(quality.disordered_answers),
+                0, of);
+  report.Number("repeated_rows", "rows given twice", static_cast<double>(quality.repeated_rows), 0);
+  report.Number("short_answers", "answers with too few rows", static_cast<double>(quality.short_answers), 0,
+                of);
+}
+
+double Percentile(const std::vector<double>& sorted, double share) {
+  const auto rank = static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5);
+  return sorted[rank];
+}
+
+void ReportLatency(const Measured& measured, Report& report) {
+  std::vector<double> sorted = measured.microseconds;
+  std::ranges::sort(sorted);
+  const double mean = Mean(sorted);
+  const double select_1 = Mean(measured.select_1_microseconds);
+  report.Number("mean_us", "latency, mean", mean, 0, "us");
+  report.Number("p50_us", "latency, median", Percentile(sorted, 0.50), 0, "us");
+  report.Number("p95_us", "latency, 95th percentile", Percentile(sorted, 0.95), 0, "us");
+  report.Number("p99_us", "latency, 99th percentile", Percentile(sorted, 0.99), 0, "us");
+  report.Number("select_1_us", "SELECT 1, mean", select_1, 0, "us");
+  report.Number("ratio_to_select_1", "mean in SELECT 1s", mean / select_1, 1);
+  report.Number("queries_per_second", "queries per second", 1e6 / mean, 0);
+}
+
+void ReportCounters(const Counters& before, const Counters& after, std::size_t queries, Report& report) {
+  const auto per_query = [&](double difference) { return difference / static_cast<double>(queries); };
+  report.Number("heap_fetches", "heap rows fetched by index, per query",
+                per_query(after.heap_fetches - before.heap_fetches));
+  report.Number("heap_blocks", "heap blocks per query", per_query(after.heap_blocks - before.heap_blocks));
+  report.Number("index_blocks", "index blocks per query",
+                per_query(after.index_blocks - before.index_blocks));
+}
+
+// The mean of every numeric column of scann_scan_stats(), read after each of some queries.
+class ScanStats {
+ public:
+  explicit ScanStats(Connection& client)
+      : client_(client),
+        exists_(client.Value("SELECT to_regprocedure('scann_scan_stats()') IS NOT NULL") == "t") {}
+
+  void Read() {
+    if (!exists_) return;
+    const Result row = client_.Run("SELECT * FROM scann_scan_stats()");
+    if (row.rows() == 0) return;
+    sums_.resize(static_cast<std::size_t>(row.columns()));
+    for (int column = 0; column < row.columns(); ++column) {
+      auto& [name, sum] = sums_[static_cast<std::size_t>(column)];
+      name = row.ColumnName(column);
+      sum += row.Number(0, column);
+    }
+    ++count_;
+  }
+
+  void AddTo(Report& report) const {
+    for (const auto& [name, sum] : sums_) {
+      report.Number("scan_" + name, name + " per query", sum / static_cast<double>(count_));
+    }
+  }
+
+ private:
+  Connection& client_;
+  bool exists_;
+  std::vector<std::pair<std::string, double>> sums_;
+  std::size_t count_ = 0;
+};
+
+// Buffers from EXPLAIN, on some of the queries.
+void ReportPlans(const Options& options, Connection& client, const Statement& statement,
+                 const Matrix& queries, Report& report) {
+  ScanStats stats(client);
+  std::vector<double> buffers;
+  std::string nodes;
+  for (std::size_t i = 0; i < std::min(options.sample, queries.rows()); ++i) {
+    const std::string plan = client.Value("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " +
+                                          statement.Execute(queries.row(i), i));
+    stats.Read();
+    const Result row = client.Run(
+        "SELECT (p->>'Shared Hit Blocks')::bigint + (p->>'Shared Read Blocks')::bigint, "
+        "(SELECT string_agg(node #>> '{}', ', ') FROM jsonb_path_query(p, 'strict $.**.\"Node Type\"') AS "
+        "node), "
+        "(SELECT string_agg(DISTINCT index #>> '{}', ', ') FROM jsonb_path_query(p, 'strict $.**.\"Index "
+        "Name\"') "
+        "AS index) "
+        "FROM (SELECT " +
+        client.Quote(plan) + "::jsonb->0->'Plan') AS plan(p)");
+    buffers.push_back(row.Number(0, 0));
+    nodes = row.Text(0, 1) + (row.IsNull(0, 2) ? "" : " using " + row.Text(0, 2));
+  }
+  if (buffers.empty()) return;
+  report.Text("plan", "plan", nodes);
+  report.Number("buffers", "buffers per query", Mean(buffers));
+  stats.AddTo(report);
+}
+
+}  // namespace
+
+void Query(const Options& options, Report& report) {
+  if (options.exact != "memory" && options.exact != "sql" && options.exact != "none") {
+    throw std::runtime_error("--exact is memory, sql or none");
+  }
+  const Matrix queries = ReadQueries(options);
+  Connection client(options.conninfo);
+  Connection observer(options.conninfo);
+  for (const std::string& setting : options.settings) client.Set(setting);
+
+  const Statement statement(options, client, "measured");
+  report.Text("query", "query", statement.sql());
+  report.Number("queries", "queries", static_cast<double>(queries.rows()), 0);
+
+  const Counters before = ReadCounters(client, observer, options.table);
+  const Measured measured = Measure(options, client, statement, queries);
+  const Counters after = ReadCounters(client, observer, options.table);
+
+  if (options.exact != "none") {
+    const Table table = ReadTable(options, observer, queries.dims);
+    const ExactDistances exact = options.exact == "sql" ? ExactBySql(options, observer, table, queries)
+                                                        : ExactInMemory(options, observer, table, queries);
+    Quality quality;
+    for (std::size_t i = 0; i < queries.rows(); ++i) {
+      Judge(MetricOfOperator(options.op), table, queries.row(i), exact[i], measured.answers[i], quality);
+    }
+    ReportQuality(options, quality, queries.rows(), report);
+  }
+  ReportLatency(measured, report);
+  ReportCounters(before, after, queries.rows() + std::min(options.warmup, queries.rows()), report);
+  ReportPlans(options, client, statement, queries, report);
+}
+
+}  // namespace bench

@@ -1,0 +1,63 @@
+// The prepared statement that is measured.
+#include "statement.hpp"
+
+#include <charconv>
+#include <utility>
+
+namespace bench {
+namespace {
+
+Oid TypeOid(Connection& connection, const std::string& type) {
+  return static_cast<Oid>(std::stoul(connection.Value("SELECT '" + type + "'::regtype::oid::bigint")));
+}
+
+}  // namespace
+
+Statement::Statement(const Options& options, Connection& connection, const std::string& name)
+    : name_(name),
+      connection_(connection),
+      format_(options.type == "vector" ? VectorFormat::kPgvector : VectorFormat::kRealArray),
+      numbered_(options.where.find("{i}") != std::string::npos) {
+  const bool cast = options.type != "vector" && options.type != "real[]";
+  const std::string parameter = cast ? "$1::real[]::" + options.type : "$1";
+  const std::string where = options.where.empty() ? "" : " WHERE " + Substitute(options.where, "i", "$2");
+  sql_ = "SELECT id FROM " + options.table + where + " ORDER BY v " + options.op + " " + parameter +
+         " LIMIT " + std::to_string(options.limit);
+  std::vector<Oid> types = {TypeOid(connection, format_ == VectorFormat::kPgvector ? "vector" : "real[]")};
+  if (numbered_) types.push_back(TypeOid(connection, "int"));
+  connection.Prepare(name, sql_, types);
+}
+
+std::vector<BinaryValue> Statement::Parameters(std::span<const float> query, std::size_t i) const {
+  BinaryWriter vector;
+  AppendVector(vector, format_, query);
+  std::vector<BinaryValue> values = {std::move(vector.data())};
+  if (numbered_) {
+    BinaryWriter number;
+    number.Int32(static_cast<std::int32_t>(i));
+    values.push_back(std::move(number.data()));
+  }
+  return values;
+}
+
+Ids Statement::Run(std::span<const BinaryValue> parameters) const {
+  const Result result = connection_.RunPrepared(name_, parameters);
+  Ids ids(static_cast<std::size_t>(result.rows()));
+  for (int i = 0; i < result.rows(); ++i) ids[static_cast<std::size_t>(i)] = result.BinaryInt(i, 0);
+  return ids;
+}
+
+std::string Statement::Execute(std::span<const float> query, std::size_t i) const {
+  const bool is_array = format_ == VectorFormat::kRealArray;
+  std::string literal(1, is_array ? '{' : '[');
+  for (std::size_t j = 0; j < query.size(); ++j) {
+    char digits[32];
+    const auto end = std::to_chars(digits, digits + sizeof digits, query[j]).ptr;
+    if (j > 0) literal += ',';
+    literal.append(digits, end);
+  }
+  literal += is_array ? '}' : ']';
+  return "EXECUTE " + name_ + "('" + literal + "'" + (numbered_ ? ", " + std::to_string(i) : "") + ")";
+}
+
+}  // namespace bench
