@@ -102,12 +102,13 @@ Options ParseOptions(int argc, char** argv) {
   Options options;
   for (int i = 0; i < argc; ++i) {
     // Both --name value and --name=value.
-    std::string name = argv[i];
-    const std::size_t equals = name.find('=');
-    std::string value = equals == std::string::npos ? "" : name.substr(equals + 1);
-    const Option& option = Find(name.substr(0, equals));
+    const std::string argument = argv[i];
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    const Option& option = Find(name);
     if (option.argument == nullptr && equals != std::string::npos) {
-      throw std::runtime_error(std::string(option.name) + " takes no value");
+      throw std::runtime_error(name + " takes no value");
     }
     if (option.argument != nullptr && equals == std::string::npos) {
       if (++i == argc) throw std::runtime_error(name + " needs a value");
