@@ -1,0 +1,59 @@
+-- Objects of the extension scann_am, version 0.1.0.
+\echo Use "CREATE EXTENSION scann_am" to load this file. \quit
+
+-- ---- Distances on real[] -----------------------------------------------------------------------------------------
+
+CREATE FUNCTION inner_product(real[], real[]) RETURNS float8
+    AS 'MODULE_PATHNAME', 'scann_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION negative_inner_product(real[], real[]) RETURNS float8
+    AS 'MODULE_PATHNAME', 'scann_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION cosine_distance(real[], real[]) RETURNS float8
+    AS 'MODULE_PATHNAME', 'scann_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION l2_distance(real[], real[]) RETURNS float8
+    AS 'MODULE_PATHNAME', 'scann_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION inner_product(real[], real[]) IS 'inner product';
+COMMENT ON FUNCTION negative_inner_product(real[], real[]) IS 'implementation of <#> operator';
+COMMENT ON FUNCTION cosine_distance(real[], real[]) IS 'implementation of <=> operator';
+COMMENT ON FUNCTION l2_distance(real[], real[]) IS 'implementation of <-> operator';
+
+CREATE OPERATOR <#> (LEFTARG = real[], RIGHTARG = real[], FUNCTION = negative_inner_product, COMMUTATOR = <#>);
+CREATE OPERATOR <=> (LEFTARG = real[], RIGHTARG = real[], FUNCTION = cosine_distance, COMMUTATOR = <=>);
+CREATE OPERATOR <-> (LEFTARG = real[], RIGHTARG = real[], FUNCTION = l2_distance, COMMUTATOR = <->);
+
+COMMENT ON OPERATOR <#> (real[], real[]) IS 'negative inner product';
+COMMENT ON OPERATOR <=> (real[], real[]) IS 'cosine distance';
+COMMENT ON OPERATOR <-> (real[], real[]) IS 'Euclidean distance';
+
+-- ---- The access method -------------------------------------------------------------------------------------------
+
+CREATE FUNCTION scann_handler(internal) RETURNS index_am_handler
+    AS 'MODULE_PATHNAME' LANGUAGE C;
+
+CREATE ACCESS METHOD scann TYPE INDEX HANDLER scann_handler;
+
+COMMENT ON ACCESS METHOD scann IS 'approximate nearest neighbours by partitions and anisotropic quantisation';
+
+CREATE FUNCTION scann_real_ip_support(internal) RETURNS internal
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION scann_real_cosine_support(internal) RETURNS internal
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION scann_real_l2_support(internal) RETURNS internal
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+CREATE OPERATOR CLASS real_ip_ops DEFAULT FOR TYPE real[] USING scann AS
+    OPERATOR 1 <#> (real[], real[]) FOR ORDER BY float_ops,
+    FUNCTION 1 scann_real_ip_support(internal);
+
+CREATE OPERATOR CLASS real_cosine_ops FOR TYPE real[] USING scann AS
+    OPERATOR 1 <=> (real[], real[]) FOR ORDER BY float_ops,
+    FUNCTION 1 scann_real_cosine_support(internal);
+
+CREATE OPERATOR CLASS real_l2_ops FOR TYPE real[] USING scann AS
+    OPERATOR 1 <-> (real[], real[]) FOR ORDER BY float_ops,
+    FUNCTION 1 scann_real_l2_support(internal);

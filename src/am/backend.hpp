@@ -1,0 +1,202 @@
+// The one way to PostgreSQL's headers: includes them as C, removes the macros that clash with C++, and holds every
+// difference between server versions. Include it after the C++ and core headers.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <new>
+#include <span>
+#include <utility>
+
+extern "C" {
+#include <postgres.h>
+
+#include <access/amapi.h>
+#include <access/generic_xlog.h>
+#include <access/genam.h>
+#include <access/htup_details.h>
+#include <access/relation.h>
+#include <access/reloptions.h>
+#include <access/relscan.h>
+#include <access/table.h>
+#include <access/tableam.h>
+#include <access/xact.h>
+#include <access/xlog.h>
+#include <access/xloginsert.h>
+#include <catalog/index.h>
+#include <catalog/namespace.h>
+#include <catalog/pg_am.h>
+#include <catalog/pg_type.h>
+#include <commands/progress.h>
+#include <commands/vacuum.h>
+#include <executor/executor.h>
+#include <fmgr.h>
+#include <funcapi.h>
+#include <miscadmin.h>
+#include <nodes/execnodes.h>
+#include <nodes/nodeFuncs.h>
+#include <nodes/pathnodes.h>
+#include <nodes/supportnodes.h>
+#include <optimizer/cost.h>
+#include <optimizer/optimizer.h>
+#include <pgstat.h>
+#include <storage/bufmgr.h>
+#include <storage/bufpage.h>
+#include <storage/lmgr.h>
+#include <utils/array.h>
+#include <utils/builtins.h>
+#include <utils/float.h>
+#include <utils/guc.h>
+#include <utils/index_selfuncs.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/selfuncs.h>
+#include <utils/snapmgr.h>
+#include <utils/spccache.h>
+#include <utils/tuplesort.h>
+#if PG_VERSION_NUM >= 180000
+#include <commands/explain_state.h>
+#endif
+}
+
+// PostgreSQL 15 leaves this empty, and the library hides its symbols by default.
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+
+// Declares and opens the definition of an SQL-callable function.
+#define SCANN_FUNCTION(name)                         \
+  extern "C" {                                       \
+  PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);          \
+  PG_FUNCTION_INFO_V1(name);                         \
+  }                                                  \
+  Datum name([[maybe_unused]] PG_FUNCTION_ARGS)
+
+#undef Min
+#undef Max
+#undef Abs
+#undef snprintf
+#undef vsnprintf
+#undef printf
+#undef fprintf
+
+namespace scann::am {
+
+// A page read under 15 or 16 must notice old_snapshot_threshold; later versions have no such thing.
+inline void test_for_old_snapshot([[maybe_unused]] Snapshot snapshot, [[maybe_unused]] Relation relation,
+                                  [[maybe_unused]] Page page) {
+#if PG_VERSION_NUM < 170000
+  TestForOldSnapshot(snapshot, relation, page);
+#endif
+}
+
+// Adds a block to a fork and returns it exclusively locked, its page still all zeros.
+inline Buffer extend_relation(Relation relation, ForkNumber fork) {
+#if PG_VERSION_NUM >= 160000
+  return ExtendBufferedRel(BMR_REL(relation), fork, nullptr, EB_LOCK_FIRST);
+#else
+  const bool needs_lock = !RELATION_IS_LOCAL(relation);
+  if (needs_lock) LockRelationForExtension(relation, ExclusiveLock);
+  const Buffer buffer = ReadBufferExtended(relation, fork, P_NEW, RBM_ZERO_AND_LOCK, nullptr);
+  if (needs_lock) UnlockRelationForExtension(relation, ExclusiveLock);
+  return buffer;
+#endif
+}
+
+inline void walk_plan_children(PlanState* node, bool (*visit)(PlanState*, void*), void* context) {
+#if PG_VERSION_NUM >= 160000
+  planstate_tree_walker(node, visit, context);
+#else
+  planstate_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void*>(visit)), context);
+#endif
+}
+
+inline void vacuum_pause([[maybe_unused]] bool is_analyze = false) {
+#if PG_VERSION_NUM >= 180000
+  vacuum_delay_point(is_analyze);
+#else
+  vacuum_delay_point();
+#endif
+}
+
+// Calls into core code that may throw: an exception becomes a PostgreSQL error, raised after the handler has ended.
+template <class Function>
+void call_core(Function&& function) {
+  char message[256] = "";
+  bool out_of_memory = false;
+  try {
+    function();
+    return;
+  } catch (const std::bad_alloc&) {
+    out_of_memory = true;
+  } catch (const std::exception& e) {
+    strlcpy(message, e.what(), sizeof(message));
+  }
+  if (out_of_memory) ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+  ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("unexpected error in scann: %s", message)));
+}
+
+// Constructs an object that owns memory of its own; it is destroyed with the current memory context.
+template <class T, class... Arguments>
+T* make_in_context(Arguments&&... arguments) {
+  auto* callback = static_cast<MemoryContextCallback*>(palloc0(sizeof(MemoryContextCallback)));
+  void* memory = palloc(sizeof(T));
+  T* object = nullptr;
+  call_core([&] { object = new (memory) T(std::forward<Arguments>(arguments)...); });
+  callback->func = [](void* p) { static_cast<T*>(p)->~T(); };
+  callback->arg = object;
+  MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+  return object;
+}
+
+// Palloc'd arrays, in the current memory context; may exceed 1 GB.
+template <class T>
+std::span<T> palloc_span(std::size_t count) {
+  return {static_cast<T*>(MemoryContextAllocHuge(CurrentMemoryContext, std::max<std::size_t>(count, 1) * sizeof(T))),
+          count};
+}
+
+// A growing palloc'd array of plain values, in the memory context current at construction; freed with it.
+template <class T>
+class PallocArray {
+ public:
+  PallocArray() : context_(CurrentMemoryContext) {}
+  void push_back(const T& value) {
+    if (size_ == capacity_) reserve(std::max<std::size_t>(64, 2 * capacity_));
+    data_[size_++] = value;
+  }
+  void reserve(std::size_t capacity) {
+    if (capacity <= capacity_) return;
+    const std::size_t bytes = capacity * sizeof(T);
+    data_ = static_cast<T*>(data_ == nullptr ? MemoryContextAllocHuge(context_, bytes) : repalloc_huge(data_, bytes));
+    capacity_ = capacity;
+  }
+  void resize(std::size_t size) {
+    reserve(size);
+    size_ = size;
+  }
+  void clear() { size_ = 0; }
+  void pop_back() { --size_; }
+  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
+  T& operator[](std::size_t i) { return data_[i]; }
+  T& front() { return data_[0]; }
+  T& back() { return data_[size_ - 1]; }
+  T* begin() { return data_; }
+  T* end() { return data_ + size_; }
+
+ private:
+  MemoryContext context_;
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+};
+
+}  // namespace scann::am

@@ -1,0 +1,209 @@
+// Calibration.
+#include <vector>
+
+#include "core/effort.hpp"
+#include "core/kernels.hpp"
+
+#include "am/calibrate.hpp"
+#include "am/row_encoder.hpp"
+#include "am/search.hpp"
+
+namespace scann::am {
+namespace {
+
+// Re-ordering a candidate costs about as much as scoring this many codes (page pin, int8 product, heap fetches).
+constexpr double kCandidateCost = 150;
+
+constexpr std::uint32_t kCandidateChoices[] = {10,  16,  25,  40,   64,   100,  160,  250,
+                                               400, 640, 1000, 1600, 2500, 4000};
+constexpr float kMargins[] = {-5.0F, -4.5F, -4.0F, -3.75F, -3.5F, -3.25F, -3.0F, -2.75F, -2.5F, -2.25F, -2.0F,
+                              -1.75F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F, -0.25F, 0.0F, 0.5F, 1.0F};
+constexpr float kLeafCounts[] = {1,  2,  3,  4,  5,  6,   8,   10,  12,  15,  18,  22,  27,   33,   40,
+                                 50, 60, 75, 90, 110, 140, 180, 230, 300, 400, 550, 750, 1000, 1500, 2500};
+
+// The place of a query's own row.
+constexpr std::uint32_t kSelf = UINT32_MAX;
+
+}  // namespace
+
+// Scratch of run().
+struct ReplayState {
+  ReplayState(const Model& model, std::span<const float> margins)
+      : grid(kCalibratedLimits, kCandidateChoices, margins), query(model), stop_values(grid.candidate_choices()) {}
+  EffortGrid grid;
+  Query query;
+  std::vector<float> stop_values;
+  std::vector<float> scores;
+  std::vector<TrueNeighbor> truths;
+};
+
+Calibrator::Calibrator(Metric metric, std::size_t dims, std::span<const float> queries,
+                       std::span<const ItemPointerData> tids)
+    : metric_(metric),
+      dims_(dims),
+      count_(tids.size()),
+      queries_(palloc_span<float>(queries.size())),
+      tids_(palloc_span<ItemPointerData>(tids.size())),
+      kept_(kCalibratedLimits.back()),
+      neighbors_(palloc_span<Neighbor>(count_ * kept_)),
+      counts_(palloc_span<std::uint32_t>(count_)),
+      selves_(palloc_span<Neighbor>(count_)),
+      products_(palloc_span<float>(count_ * kCalibrationBatch)) {
+  std::copy(queries.begin(), queries.end(), queries_.begin());
+  std::copy(tids.begin(), tids.end(), tids_.begin());
+  std::fill(counts_.begin(), counts_.end(), 0);
+  std::fill(selves_.begin(), selves_.end(), Neighbor{.score = 0, .partition = kSelf, .position = kSelf, .tid = {}});
+}
+
+std::size_t Calibrator::memory(std::size_t queries, std::size_t dims) {
+  return queries * (dims * sizeof(float) + kCalibratedLimits.back() * (sizeof(Neighbor) + sizeof(Place)) +
+                    kCalibrationBatch * sizeof(float));
+}
+
+// Keeps the best in a heap whose front is the worst kept.
+void Calibrator::insert(std::size_t query, const Neighbor& neighbor) {
+  const auto worst_first = [](const Neighbor& a, const Neighbor& b) { return a.score > b.score; };
+  if (counts_[query] == kept_) {
+    auto kept = neighbors_of(query);
+    std::pop_heap(kept.begin(), kept.end(), worst_first);
+    --counts_[query];
+  }
+  neighbors_[query * kept_ + counts_[query]++] = neighbor;
+  auto kept = neighbors_of(query);
+  std::push_heap(kept.begin(), kept.end(), worst_first);
+}
+
+void Calibrator::observe(std::span<const float> rows, std::span<const ItemPointerData> tids,
+                         std::span<const std::uint32_t> partitions) {
+  const std::size_t n = tids.size();
+  float half_norms[kCalibrationBatch] = {};
+  if (metric_ == Metric::kEuclidean) {
+    for (std::size_t r = 0; r < n; ++r) {
+      half_norms[r] = static_cast<float>(0.5 * inner_product(&rows[r * dims_], &rows[r * dims_], dims_));
+    }
+  }
+  dot_matrix(queries_.data(), count_, rows.data(), n, dims_, products_.data());
+  for (std::size_t q = 0; q < count_; ++q) {
+    const float* products = &products_[q * n];
+    for (std::size_t r = 0; r < n; ++r) {
+      const float score = products[r] - half_norms[r];
+      if (counts_[q] == kept_ && score <= neighbors_[q * kept_].score) continue;
+      const Neighbor neighbor{.score = score, .partition = partitions[r], .position = kSelf, .tid = tids[r]};
+      ItemPointerData own = tids_[q];
+      ItemPointerData other = tids[r];
+      if (ItemPointerEquals(&own, &other)) {
+        selves_[q] = neighbor;
+      } else {
+        insert(q, neighbor);
+      }
+    }
+  }
+}
+
+const Calibrator::Neighbor& Calibrator::at(const Place& place) const {
+  return place.rank == kSelf ? selves_[place.query] : neighbors_[place.query * kept_ + place.rank];
+}
+
+void Calibrator::rank() {
+  places_ = palloc_span<Place>(count_ * (kept_ + 1));
+  std::size_t size = 0;
+  for (std::uint32_t q = 0; q < count_; ++q) {
+    auto neighbors = neighbors_of(q);
+    std::sort(neighbors.begin(), neighbors.end(), [](Neighbor& a, Neighbor& b) {
+      return a.score != b.score ? a.score > b.score : ItemPointerCompare(&a.tid, &b.tid) < 0;
+    });
+    for (std::uint32_t r = 0; r < neighbors.size(); ++r) places_[size++] = {q, r};
+    if (selves_[q].partition != kSelf) places_[size++] = {q, kSelf};
+  }
+  places_ = places_.first(size);
+  std::sort(places_.begin(), places_.end(), [this](const Place& a, const Place& b) {
+    Neighbor left = at(a);
+    Neighbor right = at(b);
+    if (left.partition != right.partition) return left.partition < right.partition;
+    return ItemPointerCompare(&left.tid, &right.tid) < 0;
+  });
+}
+
+void Calibrator::placed(std::uint32_t partition, const ItemPointerData& tid, std::uint32_t position) {
+  ItemPointerData here = tid;
+  while (next_place_ < places_.size()) {
+    auto& neighbor = const_cast<Neighbor&>(at(places_[next_place_]));
+    if (neighbor.partition > partition) return;
+    if (neighbor.partition == partition) {
+      const int order = ItemPointerCompare(&neighbor.tid, &here);
+      if (order > 0) return;
+      if (order == 0) neighbor.position = position;
+    }
+    ++next_place_;
+  }
+}
+
+namespace {
+
+// The scores of all codes of a leaf, behind one another.
+void score_list(Relation index, const Model& model, const Query& query, std::size_t partition,
+                std::vector<float>& scores) {
+  scores.clear();
+  const float base = query.base(model, partition);
+  for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
+    const LockedBuffer buffer(index, block, LockMode::kShare);
+    const CodePage page(index, buffer.get(), model.leaf);
+    const CodeRun run = code_run(model, page, base, 0);
+    call_core([&] { scores.resize(scores.size() + run.count); });
+    adc_scores(query.table(), run, scores.data() + scores.size() - run.count);
+    block = page.next();
+  }
+}
+
+}  // namespace
+
+void Calibrator::replay(Relation index, const Model& model, std::size_t q, ReplayState& state) {
+  state.query.prepare(model, queries_.subspan(q * dims_, dims_));
+  state.query.rank_leaves(model);
+  const auto neighbors = neighbors_of(q);
+  call_core([&] { state.grid.begin_query(neighbors.size()); });
+  while (state.query.leaves_left() > 0) {
+    const RankedLeaf leaf = state.query.next_leaf();
+    for (std::size_t k = 0; k < state.stop_values.size(); ++k) {
+      state.stop_values[k] = state.query.stop_value(leaf, state.grid.threshold(k));
+    }
+    if (!state.grid.offer_leaf(state.stop_values)) break;
+    score_list(index, model, state.query, leaf.partition, state.scores);
+    const Neighbor& self = selves_[q];
+    if (self.partition == leaf.partition && self.position < state.scores.size()) {
+      state.scores[self.position] = -std::numeric_limits<float>::infinity();
+    }
+    call_core([&] {
+      state.truths.clear();
+      for (std::uint32_t r = 0; r < neighbors.size(); ++r) {
+        if (neighbors[r].partition != leaf.partition || neighbors[r].position >= state.scores.size()) continue;
+        state.truths.push_back({r, neighbors[r].position});
+      }
+      state.grid.score_leaf(state.scores, state.truths);
+    });
+  }
+  state.grid.end_query();
+}
+
+EffortTable Calibrator::run(Relation index, const Model& model) {
+  const std::span<const float> margins =
+      metric_ == Metric::kEuclidean ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins);
+  auto* state = make_in_context<ReplayState>(model, margins);
+  for (std::size_t q = 0; q < count_; ++q) {
+    CHECK_FOR_INTERRUPTS();
+    replay(index, model, q, *state);
+  }
+  EffortTable table{};
+  for (std::size_t limit = 0; limit < kCalibratedLimits.size(); ++limit) {
+    for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
+      const Effort effort = state->grid.cheapest(limit, kCalibratedRecalls[target], kCandidateCost);
+      table[limit][target] = {.recall = static_cast<float>(effort.recall),
+                              .margin = effort.margin,
+                              .candidates = effort.candidates,
+                              .codes = static_cast<float>(effort.codes)};
+    }
+  }
+  return table;
+}
+
+}  // namespace scann::am

@@ -1,0 +1,167 @@
+// Learning LIMIT.
+#include "am/limit.hpp"
+
+#include "am/build.hpp"
+
+namespace scann::am {
+namespace {
+
+// An incremental sort reads a batch beyond what is asked of it.
+constexpr double kIncrementalSortBatch = 32;
+
+// An index scan below a Limit node, for as long as the query runs.
+struct LimitedScan {
+  IndexScanState* scan;
+  LimitState* limit;
+  double extra;  // rows that nodes in between read ahead
+  LimitedScan* next;
+};
+
+// All running queries of this backend, innermost first.
+struct RunningQuery {
+  LimitedScan* scans;
+  RunningQuery* next;
+};
+RunningQuery* running_queries = nullptr;
+ExecutorStart_hook_type previous_hook = nullptr;
+
+void forget_query(void* query) {
+  for (RunningQuery** link = &running_queries; *link != nullptr; link = &(*link)->next) {
+    if (*link == query) {
+      *link = (*link)->next;
+      return;
+    }
+  }
+}
+
+struct Search {
+  LimitedScan* found = nullptr;
+  LimitState* limit = nullptr;
+  double extra = 0;
+  Oid access_method = InvalidOid;
+};
+
+void find_limited_scans(PlanState* node, Search& search);
+
+void find_below(PlanState* node, Search& search, LimitState* limit, double extra) {
+  const LimitState* outer_limit = search.limit;
+  const double outer_extra = search.extra;
+  search.limit = limit;
+  search.extra = extra;
+  find_limited_scans(node, search);
+  search.limit = const_cast<LimitState*>(outer_limit);
+  search.extra = outer_extra;
+}
+
+template <class Array>
+void find_below_all(Array** nodes, int count, Search& search) {
+  for (int i = 0; i < count; ++i) find_limited_scans(nodes[i], search);
+}
+
+bool visit_child(PlanState* node, void* search) {
+  find_below(node, *static_cast<Search*>(search), nullptr, 0);
+  return false;
+}
+
+bool is_scann(IndexScanState* scan) {
+  return scan->iss_NumOrderByKeys > 0 && scan->iss_RelationDesc != nullptr &&
+         scan->iss_RelationDesc->rd_rel->relkind == RELKIND_INDEX &&
+         scan->iss_RelationDesc->rd_indam->ambuildphasename == scann_build_phase_name;
+}
+
+// Walks down from a node. The nearest Limit above survives only nodes that hand rows through one for one.
+void find_limited_scans(PlanState* node, Search& search) {
+  if (node == nullptr) return;
+  switch (nodeTag(node)) {
+    case T_LimitState:
+      find_below(outerPlanState(node), search, castNode(LimitState, node), 0);
+      return;
+    case T_ResultState:
+    case T_LockRowsState:
+      if (node->qual == nullptr) {
+        find_limited_scans(outerPlanState(node), search);
+        return;
+      }
+      break;
+    case T_IncrementalSortState:
+      find_below(outerPlanState(node), search, search.limit, search.extra + kIncrementalSortBatch);
+      return;
+    case T_SubqueryScanState:
+      if (node->qual == nullptr) {
+        find_limited_scans(castNode(SubqueryScanState, node)->subplan, search);
+        return;
+      }
+      break;
+    case T_AppendState: {
+      auto* append = castNode(AppendState, node);
+      find_below_all(append->appendplans, append->as_nplans, search);
+      return;
+    }
+    case T_MergeAppendState: {
+      auto* append = castNode(MergeAppendState, node);
+      find_below_all(append->mergeplans, append->ms_nplans, search);
+      return;
+    }
+    case T_IndexScanState: {
+      auto* scan = castNode(IndexScanState, node);
+      if (search.limit != nullptr && is_scann(scan)) {
+        auto* found = static_cast<LimitedScan*>(palloc(sizeof(LimitedScan)));
+        *found = {scan, search.limit, search.extra, search.found};
+        search.found = found;
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  walk_plan_children(node, visit_child, &search);
+}
+
+void note_limits(QueryDesc* query, int eflags) {
+  if (previous_hook != nullptr) {
+    previous_hook(query, eflags);
+  } else {
+    standard_ExecutorStart(query, eflags);
+  }
+  if (query->planstate == nullptr || (eflags & EXEC_FLAG_EXPLAIN_ONLY) != 0) return;
+  const MemoryContext old = MemoryContextSwitchTo(query->estate->es_query_cxt);
+  Search search;
+  find_limited_scans(query->planstate, search);
+  if (search.found != nullptr) {
+    auto* running = static_cast<RunningQuery*>(palloc(sizeof(RunningQuery)));
+    auto* callback = static_cast<MemoryContextCallback*>(palloc(sizeof(MemoryContextCallback)));
+    *running = {search.found, running_queries};
+    running_queries = running;
+    callback->func = forget_query;
+    callback->arg = running;
+    MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
+  }
+  MemoryContextSwitchTo(old);
+}
+
+}  // namespace
+
+WantedRows wanted_rows(IndexScanDesc scan) {
+  for (RunningQuery* query = running_queries; query != nullptr; query = query->next) {
+    for (LimitedScan* limited = query->scans; limited != nullptr; limited = limited->next) {
+      if (limited->scan->iss_ScanDesc != scan) continue;
+      const LimitState* limit = limited->limit;
+      if (limit->noCount || limit->limitOption == LIMIT_OPTION_WITH_TIES) return {};
+      WantedRows wanted;
+      wanted.limit = static_cast<double>(limit->count) + static_cast<double>(limit->offset) + limited->extra;
+      const double kept = limited->scan->ss.ps.plan->plan_rows;
+      const double all = std::max<double>(1, scan->heapRelation->rd_rel->reltuples);
+      const bool filtered = limited->scan->ss.ps.qual != nullptr;
+      wanted.pulled = wanted.limit * (filtered ? std::max(1.0, all / std::max(1.0, kept)) : 1);
+      return wanted;
+    }
+  }
+  return {};
+}
+
+void install_limit_hook() {
+  previous_hook = ExecutorStart_hook;
+  ExecutorStart_hook = note_limits;
+}
+
+}  // namespace scann::am

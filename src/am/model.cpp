@@ -1,0 +1,217 @@
+// The cached model: reading, writing and checking what the meta page leads to.
+#include "am/model.hpp"
+
+#include "am/posting_list.hpp"
+
+namespace scann::am {
+namespace {
+
+constexpr std::size_t kFloatsPerPage = kPageCapacity / sizeof(float);
+
+std::size_t align_up(std::size_t bytes) { return MAXALIGN(bytes); }
+
+// Reads a chain of model pages into `out`.
+void read_model_floats(Relation index, BlockNumber block, std::span<float> out) {
+  while (!out.empty()) {
+    if (!BlockNumberIsValid(block)) report_corruption(index, kMetaBlock, "the chain of model pages is too short");
+    CHECK_FOR_INTERRUPTS();
+    const LockedBuffer buffer(index, block, LockMode::kShare);
+    check_page(index, buffer.get(), PageKind::kModel, ListKind::kNone);
+    const std::size_t floats = std::min(out.size(), kFloatsPerPage);
+    if (page_lower(buffer.page()) != kPageHeaderBytes + floats * sizeof(float)) {
+      report_corruption(index, block, "a model page has the wrong length");
+    }
+    std::memcpy(out.data(), page_contents(buffer.page()), floats * sizeof(float));
+    out = out.subspan(floats);
+    block = page_opaque(buffer.page())->next;
+  }
+}
+
+// The parts of the chunk that holds a Model, from its start.
+struct ChunkLayout {
+  explicit ChunkLayout(const MetaPage& meta)
+      : floats(align_up(sizeof(Model))),
+        partitions(floats + align_up(meta.model_floats * sizeof(float))),
+        centroids(partitions + align_up((meta.height > 0 ? meta.leaves : 0) * sizeof(Partition))),
+        size(centroids + (meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)) {}
+  std::size_t floats;
+  std::size_t partitions;
+  std::size_t centroids;
+  std::size_t size;
+};
+
+float half_squared_norm(const std::int8_t* vector, float scale, std::size_t dims) {
+  double sum = 0;
+  for (std::size_t i = 0; i < dims; ++i) sum += double{static_cast<double>(vector[i])} * vector[i];
+  return static_cast<float>(0.5 * sum * scale * scale);
+}
+
+// Reads the root list of a tree of height 1.
+void read_partitions(Relation index, const Model& model, Partition* partitions, std::int8_t* centroids) {
+  const ListGeometry& geometry = model.inner;
+  SlotReader reader(index, geometry);
+  std::size_t found = 0;
+  for_each_slot(index, geometry, model.meta.root, nullptr,
+                [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
+                  if (found == model.meta.leaves) report_corruption(index, model.meta.root, "too many partitions");
+                  const std::int8_t* vector = reader.vector(page, entry, tail, nullptr);
+                  std::memcpy(centroids + found * model.meta.dims, vector, model.meta.dims);
+                  const InnerFields fields = *inner_fields(slot);
+                  partitions[found++] = Partition{.head = ItemPointerGetBlockNumber(&slot->tid),
+                                                  .sigma = fields.sigma,
+                                                  .count = fields.count,
+                                                  .scale = slot->scale,
+                                                  .half_norm = half_squared_norm(vector, slot->scale, model.meta.dims)};
+                });
+  if (found != model.meta.leaves) report_corruption(index, model.meta.root, "too few partitions");
+}
+
+void check_meta(Relation index, const MetaPage& meta) {
+  if (meta.magic != kMetaMagic) report_corruption(index, kMetaBlock, "not a meta page");
+  if (meta.dims > kMaxDimensions || meta.height > 1 || meta.dims_per_block > meta.dims ||
+      (meta.dims > 0 && (meta.leaves == 0 || !BlockNumberIsValid(meta.root))) || !BlockNumberIsValid(meta.nulls) ||
+      meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation) {
+    report_corruption(index, kMetaBlock, "impossible values in the meta page");
+  }
+  const CodebookShape shape{meta.dims, std::max(meta.dims_per_block, 1U)};
+  const std::size_t mean = meta.metric == Metric::kEuclidean && meta.height > 0 ? meta.dims : 0;
+  const std::size_t codes = meta.dims_per_block > 0 ? shape.codewords() : 0;
+  if (meta.model_floats != mean + codes + rotation_floats(meta.rotation, meta.dims)) {
+    report_corruption(index, kMetaBlock, "the model has the wrong size");
+  }
+}
+
+Model* load_model(Relation index, const MetaPage& meta) {
+  const ChunkLayout layout(meta);
+  char* chunk = static_cast<char*>(MemoryContextAllocHuge(index->rd_indexcxt, layout.size));
+  Model* model = new (chunk) Model{};
+  model->meta = meta;
+  model->leaf = leaf_geometry(meta);
+  model->inner = inner_geometry(meta);
+  model->nulls = null_geometry();
+  const std::span<float> floats(reinterpret_cast<float*>(chunk + layout.floats), meta.model_floats);
+  read_model_floats(index, meta.model_head, floats);
+  std::span<const float> rest = floats;
+  const auto take = [&rest](std::size_t n) {
+    const std::span<const float> part = rest.first(n);
+    rest = rest.subspan(n);
+    return part;
+  };
+  if (meta.dims_per_block > 0) model->shape = CodebookShape{meta.dims, meta.dims_per_block};
+  if (meta.metric == Metric::kEuclidean && meta.height > 0) model->mean = take(meta.dims);
+  if (meta.dims_per_block > 0) model->codewords = take(model->shape.codewords());
+  model->rotation = take(rotation_floats(meta.rotation, meta.dims));
+  if (meta.height > 0) {
+    auto* partitions = reinterpret_cast<Partition*>(chunk + layout.partitions);
+    auto* centroids = reinterpret_cast<std::int8_t*>(chunk + layout.centroids);
+    read_partitions(index, *model, partitions, centroids);
+    model->partitions = {partitions, meta.leaves};
+    model->centroids = centroids;
+  }
+  return model;
+}
+
+}  // namespace
+
+MetaPage read_meta(Relation index) {
+  const LockedBuffer buffer(index, kMetaBlock, LockMode::kShare);
+  check_page(index, buffer.get(), PageKind::kMeta, ListKind::kNone);
+  return *meta_contents(buffer.page());
+}
+
+const Model& open_model(Relation index) {
+  const MetaPage meta = read_meta(index);
+  auto* cached = static_cast<Model*>(index->rd_amcache);
+  if (cached != nullptr && cached->meta.generation == meta.generation && cached->meta.dims == meta.dims) return *cached;
+  check_meta(index, meta);
+  Model* model = load_model(index, meta);
+  // Loading may have processed an invalidation that dropped or refilled the cache.
+  if (index->rd_amcache != nullptr) pfree(index->rd_amcache);
+  index->rd_amcache = model;
+  return *model;
+}
+
+ListGeometry leaf_geometry(const MetaPage& meta) {
+  const std::size_t blocks = meta.dims_per_block > 0 ? CodebookShape{meta.dims, meta.dims_per_block}.blocks() : 0;
+  return ListGeometry(ListKind::kLeaf, meta.dims, blocks, meta.metric == Metric::kEuclidean);
+}
+
+ListGeometry inner_geometry(const MetaPage& meta) { return ListGeometry(ListKind::kInner, meta.dims, 0, false); }
+
+ListGeometry null_geometry() { return ListGeometry(ListKind::kNulls, 0, 0, false); }
+
+MetaPage empty_meta(Metric metric) {
+  MetaPage meta{};
+  meta.magic = kMetaMagic;
+  meta.generation = 1;
+  meta.metric = metric;
+  meta.leaves = 1;
+  meta.root = InvalidBlockNumber;
+  meta.nulls = InvalidBlockNumber;
+  meta.model_head = InvalidBlockNumber;
+  return meta;
+}
+
+void reserve_meta(Relation index, ForkNumber fork) {
+  const LockedBuffer buffer = LockedBuffer::extend(index, fork);
+  if (buffer.block() != kMetaBlock) report_corruption(index, buffer.block(), "the index was not empty before it was built");
+}
+
+void write_meta(Relation index, ForkNumber fork, const MetaPage& meta) {
+  const Buffer buffer = ReadBufferExtended(index, fork, kMetaBlock, RBM_NORMAL, nullptr);
+  LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+  const Page page = BufferGetPage(buffer);
+  init_page(page, PageKind::kMeta, ListKind::kNone, InvalidBlockNumber);
+  *meta_contents(page) = meta;
+  set_page_lower(page, kPageHeaderBytes + sizeof(MetaPage));
+  MarkBufferDirty(buffer);
+  UnlockReleaseBuffer(buffer);
+}
+
+void write_empty_index(Relation index, ForkNumber fork, Metric metric) {
+  reserve_meta(index, fork);
+  const ListGeometry geometry = null_geometry();
+  MetaPage meta = empty_meta(metric);
+  meta.nulls = ListWriter(index, geometry, fork).finish();
+  write_meta(index, fork, meta);
+}
+
+BlockNumber write_model_floats(Relation index, std::span<const float> floats) {
+  BlockNumber head = InvalidBlockNumber;
+  ReservedPage current;
+  while (!floats.empty()) {
+    ReservedPage next;
+    next.reserve(index, MAIN_FORKNUM);
+    if (current.reserved()) {
+      page_opaque(current.page())->next = next.block();
+      current.store();
+    } else {
+      head = next.block();
+    }
+    current.take(next);
+    const std::size_t count = std::min(floats.size(), kFloatsPerPage);
+    init_page(current.page(), PageKind::kModel, ListKind::kNone, InvalidBlockNumber);
+    std::memcpy(page_contents(current.page()), floats.data(), count * sizeof(float));
+    set_page_lower(current.page(), kPageHeaderBytes + count * sizeof(float));
+    floats = floats.subspan(count);
+  }
+  current.store();
+  return head;
+}
+
+void set_dimensions(Relation index, uint32 dims) {
+  const LockedBuffer buffer(index, kMetaBlock, LockMode::kExclusive);
+  check_page(index, buffer.get(), PageKind::kMeta, ListKind::kNone);
+  if (meta_contents(buffer.page())->dims > 0) return;
+  const LockedBuffer root = LockedBuffer::extend(index);
+  WalRecord record(index);
+  MetaPage* meta = meta_contents(record.add(buffer));
+  meta->dims = dims;
+  meta->root = root.block();
+  ++meta->generation;
+  const ListGeometry geometry = leaf_geometry(*meta);
+  CodePage(record.add_new(root), geometry).init(root.block());
+  record.commit();
+}
+
+}  // namespace scann::am

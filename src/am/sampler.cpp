@@ -1,0 +1,112 @@
+// Block sampling for training.
+#include "am/sampler.hpp"
+
+#include <numeric>
+
+namespace scann::am {
+namespace {
+
+constexpr std::size_t kRowsPerLeaf = 200;
+constexpr std::size_t kMinSample = 10'000;
+// Blocks to read before the table's size is estimated from them.
+constexpr BlockNumber kMinBlocks = 32;
+
+// Visits every block of a table once, in an order that is spread evenly at any point.
+class BlockOrder {
+ public:
+  explicit BlockOrder(BlockNumber blocks) : blocks_(blocks) {
+    constexpr double kGoldenRatio = 0.6180339887498949;
+    stride_ = std::max<uint64>(1, static_cast<uint64>(kGoldenRatio * blocks));
+    while (std::gcd(stride_, uint64{blocks_}) != 1) ++stride_;
+  }
+  BlockNumber at(BlockNumber i) const { return static_cast<BlockNumber>(i * stride_ % blocks_); }
+
+ private:
+  uint64 blocks_;
+  uint64 stride_;
+};
+
+struct SampleState {
+  Sample sample;
+  VectorReader reader;
+  MemoryContext sample_context;
+  MemoryContext row_context;
+  std::size_t memory;
+  std::size_t capacity = 0;  // rows allocated
+  double seen = 0;           // rows with a vector, kept or not
+};
+
+std::size_t row_bytes(std::size_t dims) { return dims * sizeof(float) + sizeof(ItemPointerData); }
+
+std::size_t largest_sample(const SampleState& state) { return state.memory / row_bytes(state.sample.dims); }
+
+template <class T>
+void grow(MemoryContext context, std::span<T>& array, std::size_t size) {
+  void* memory = array.empty() ? MemoryContextAllocHuge(context, size * sizeof(T))
+                               : repalloc_huge(array.data(), size * sizeof(T));
+  array = {static_cast<T*>(memory), size};
+}
+
+void keep_row(SampleState& state, std::span<const float> row, const ItemPointerData& tid) {
+  Sample& sample = state.sample;
+  if (sample.count == state.capacity) {
+    const std::size_t largest = largest_sample(state);
+    if (sample.count >= largest) return;
+    state.capacity = std::min(largest, std::max<std::size_t>(1024, 2 * state.capacity));
+    grow(state.sample_context, sample.rows, state.capacity * sample.dims);
+    grow(state.sample_context, sample.tids, state.capacity);
+  }
+  std::copy(row.begin(), row.end(), sample.rows.begin() + static_cast<std::ptrdiff_t>(sample.count * sample.dims));
+  sample.tids[sample.count++] = tid;
+}
+
+void sample_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull, bool /*alive*/, void* arg) {
+  auto& state = *static_cast<SampleState*>(arg);
+  if (isnull[0]) return;
+  const MemoryContext old = MemoryContextSwitchTo(state.row_context);
+  const std::span<const float> row = state.reader.read(values[0], static_cast<uint32>(state.sample.dims));
+  if (!row.empty()) {
+    state.sample.dims = row.size();
+    ++state.seen;
+    keep_row(state, row, *tid);
+  }
+  MemoryContextSwitchTo(old);
+  MemoryContextReset(state.row_context);
+}
+
+std::size_t wanted_rows(const IndexOptions& options, double table_rows) {
+  if (options.training_sample_size > 0) return static_cast<std::size_t>(options.training_sample_size);
+  const std::size_t leaves =
+      options.num_leaves > 0 ? static_cast<std::size_t>(options.num_leaves) : default_leaves(table_rows);
+  return std::max(kMinSample, kRowsPerLeaf * leaves);
+}
+
+}  // namespace
+
+std::size_t default_leaves(double rows) { return static_cast<std::size_t>(std::max(1.0, std::round(std::sqrt(rows)))); }
+
+Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options, std::size_t memory) {
+  SampleState state{.sample = {},
+                    .reader = VectorReader(index),
+                    .sample_context = CurrentMemoryContext,
+                    .row_context = AllocSetContextCreate(CurrentMemoryContext, "scann sample row", ALLOCSET_DEFAULT_SIZES),
+                    .memory = memory};
+  const BlockNumber blocks = RelationGetNumberOfBlocks(heap);
+  const BlockOrder order(std::max<BlockNumber>(blocks, 1));
+  BlockNumber read = 0;
+  double estimate = 0;
+  while (read < blocks) {
+    CHECK_FOR_INTERRUPTS();
+    table_index_build_range_scan(heap, index, info, false, false, false, order.at(read), 1, sample_row, &state, nullptr);
+    ++read;
+    estimate = state.seen / read * blocks;
+    if (read >= kMinBlocks && state.sample.count >= wanted_rows(options, estimate)) break;
+    if (state.sample.dims > 0 && state.sample.count >= largest_sample(state)) break;
+  }
+  MemoryContextDelete(state.row_context);
+  state.sample.table_rows = estimate;
+  state.sample.complete = read == blocks && state.sample.count == static_cast<std::size_t>(state.seen);
+  return state.sample;
+}
+
+}  // namespace scann::am

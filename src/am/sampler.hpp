@@ -1,0 +1,26 @@
+// The training sample: rows of random blocks of the table.
+#pragma once
+
+#include "am/options.hpp"
+#include "am/row_encoder.hpp"
+
+namespace scann::am {
+
+// Rows in index space (not centred), with where they came from.
+struct Sample {
+  std::size_t dims = 0;           // 0: no row with a vector was seen
+  std::size_t count = 0;
+  double table_rows = 0;          // rows with a vector in the whole table, estimated unless every block was read
+  bool complete = false;          // every block was read and every row kept
+  std::span<float> rows;          // count x dims
+  std::span<ItemPointerData> tids;
+};
+
+// The number of leaves for a table of so many rows.
+std::size_t default_leaves(double rows);
+
+// Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows for
+// every leaf, `memory` bytes are used up, or the table ends.
+Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options, std::size_t memory);
+
+}  // namespace scann::am

@@ -1,0 +1,510 @@
+// Index scans: rounds of candidates, exact order from lower bounds, completeness.
+#include "am/scan.hpp"
+
+#include "am/limit.hpp"
+#include "am/options.hpp"
+#include "am/row_encoder.hpp"
+#include "am/scan_queue.hpp"
+#include "am/search.hpp"
+
+namespace scann::am {
+
+ScanStats last_scan_stats = {};
+
+namespace {
+
+// Rows a scan may have to give before comparing every entry costs less than another round.
+constexpr double kExhaustiveAfter = 500;
+// The most rows that a further round may vouch for; beyond, every entry is compared.
+constexpr double kLargestRound = 1000;
+// A round vouches for this share of its candidates...
+constexpr double kVouchedShare = 0.25;
+// ...and the next one keeps this many times more.
+constexpr double kRoundGrowth = 8;
+// Stop margins grow with the rounds: by this for bounds, by this factor for numbers of leaves.
+constexpr float kMarginStep = 1;
+constexpr float kLeafGrowth = 4;
+
+enum class Phase {
+  kStart,
+  kApproximate,  // rounds over the most promising leaves
+  kExhaustive,   // every entry, by int8 bound
+  kStragglers,   // rows found too late for their place in the order
+  kNulls,        // rows without a distance
+  kDone,
+};
+
+// Fetches rows of the table and computes their exact distances.
+class RowFetcher {
+ public:
+  explicit RowFetcher(IndexScanDesc scan)
+      : scan_(scan),
+        info_(BuildIndexInfo(scan->indexRelation)),
+        fetch_(table_index_fetch_begin(scan->heapRelation)),
+        slot_(table_slot_create(scan->heapRelation, nullptr)),
+        row_context_(AllocSetContextCreate(CurrentMemoryContext, "scann row", ALLOCSET_DEFAULT_SIZES)) {
+    if (info_->ii_Expressions != NIL) {
+      estate_ = CreateExecutorState();
+      GetPerTupleExprContext(estate_)->ecxt_scantuple = slot_;
+    }
+  }
+
+  // False when the row is not visible to the scan.
+  bool distance(ItemPointerData tid, ScanKey order_by, double* distance) {
+    bool call_again = false;
+    if (!table_index_fetch_tuple(fetch_, &tid, scan_->xs_snapshot, slot_, &call_again, nullptr)) return false;
+    const MemoryContext old = MemoryContextSwitchTo(row_context_);
+    bool isnull = false;
+    const Datum value = indexed_value(&isnull);
+    // A row whose vector the index knows has one, unless its expression is not immutable after all.
+    *distance = isnull ? get_float8_infinity()
+                       : DatumGetFloat8(FunctionCall2Coll(&order_by->sk_func, order_by->sk_collation, value,
+                                                          order_by->sk_argument));
+    MemoryContextSwitchTo(old);
+    MemoryContextReset(row_context_);
+    ExecClearTuple(slot_);
+    return true;
+  }
+
+  void end() {
+    ExecDropSingleTupleTableSlot(slot_);
+    table_index_fetch_end(fetch_);
+    if (estate_ != nullptr) FreeExecutorState(estate_);
+  }
+
+ private:
+  Datum indexed_value(bool* isnull) {
+    if (estate_ == nullptr) return slot_getattr(slot_, info_->ii_IndexAttrNumbers[0], isnull);
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    ResetPerTupleExprContext(estate_);
+    FormIndexDatum(info_, slot_, estate_, values, nulls);
+    *isnull = nulls[0];
+    return values[0];
+  }
+
+  IndexScanDesc scan_;
+  IndexInfo* info_;
+  IndexFetchTableData* fetch_;
+  TupleTableSlot* slot_;
+  MemoryContext row_context_;
+  EState* estate_ = nullptr;
+};
+
+// Rows already fetched in earlier rounds, which later ones must not hand out again.
+class SeenRows {
+ public:
+  void add(const ItemPointerData& tid) { rows_.push_back(tid_key(tid)); }
+  // Makes all rows added so far findable.
+  void index() {
+    std::sort(rows_.begin(), rows_.end());
+    indexed_ = rows_.size();
+  }
+  bool contains(const ItemPointerData& tid) {
+    return indexed_ > 0 && std::binary_search(rows_.begin(), rows_.begin() + indexed_, tid_key(tid));
+  }
+
+ private:
+  PallocArray<int64> rows_;
+  std::size_t indexed_ = 0;
+};
+
+// Candidates of a round as the codes gave them, and where their vectors lie.
+struct VisitedSegments {
+  PallocArray<BlockNumber> vectors;   // vector pages of all segments, behind one another
+  PallocArray<std::size_t> first;     // where each segment's begin
+};
+
+// One scan from rescan to rescan. Its memory is the context it was constructed in.
+class Scan {
+ public:
+  explicit Scan(IndexScanDesc scan)
+      : scan_(scan), index_(scan->indexRelation), context_(CurrentMemoryContext), pass_(candidates_) {}
+
+  // Sets xs_heaptid and the distance of the next row; false at the end.
+  bool next() {
+    const MemoryContext old = MemoryContextSwitchTo(context_);
+    if (phase_ == Phase::kStart) start();
+    bool found = false;
+    if (settings.max_scan_tuples < 0 || stats_.returned < settings.max_scan_tuples) {
+      while (!found && phase_ != Phase::kDone) found = ordered_ ? next_ordered() : next_unordered();
+    }
+    if (found) ++stats_.returned;
+    last_scan_stats = stats_;
+    MemoryContextSwitchTo(old);
+    return found;
+  }
+
+  void end() {
+    if (fetcher_ != nullptr) fetcher_->end();
+  }
+
+ private:
+  ScanKey order_by() { return &scan_->orderByData[0]; }
+
+  // ---- Starting ----
+
+  // What may look at catalogs comes before the model, which an invalidation would free.
+  void start() {
+    check_scan();
+    const std::span<const float> vector = read_query();
+    if (!vector.empty()) fetcher_ = new (palloc(sizeof(RowFetcher))) RowFetcher(scan_);
+    const Model& model = open_model(index_);
+    ordered_ = !vector.empty() && model.meta.dims > 0;
+    plan_.exhaustive = true;
+    if (ordered_) {
+      check_dimensions(index_, model.meta.dims, static_cast<uint32>(vector.size()));
+      prepare_query(model, vector);
+      choose_effort(model, wanted_rows(scan_));
+    }
+    if (plan_.exhaustive) {
+      start_exhaustive();
+    } else {
+      run_round(model);
+    }
+  }
+
+  void check_scan() {
+    if (!IsMVCCSnapshot(scan_->xs_snapshot)) {
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("index \"%s\" needs an MVCC snapshot to be scanned",
+                                                                     RelationGetRelationName(index_))));
+    }
+    if (scan_->numberOfOrderBys > 1) {
+      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                      errmsg("index \"%s\" can order by one distance only", RelationGetRelationName(index_)),
+                      errhint("Set enable_indexscan to off for this query.")));
+    }
+  }
+
+  // The query's vector; empty where it gives no order: there is no query, it is NULL, or it has no direction.
+  std::span<const float> read_query() {
+    if (scan_->numberOfOrderBys == 0 || (order_by()->sk_flags & SK_ISNULL) != 0) return {};
+    order_by()->sk_argument = PointerGetDatum(PG_DETOAST_DATUM(order_by()->sk_argument));
+    auto* reader = new (palloc(sizeof(VectorReader))) VectorReader(index_);
+    return reader->read(order_by()->sk_argument, 0);
+  }
+
+  void prepare_query(const Model& model, std::span<const float> vector) {
+    query_ = new (palloc(sizeof(Query))) Query(model);
+    const auto centered = palloc_span<float>(vector.size());
+    center(model, vector, centered);
+    query_->prepare(model, centered);
+  }
+
+  void choose_effort(const Model& model, const WantedRows& wanted) {
+    const bool by_hand = settings.num_leaves_to_search > 0 || settings.pre_reordering_num_neighbors > 0;
+    const double rows = std::max(1.0, wanted.pulled);
+    plan_ = plan_search(model, settings.target_recall, rows);
+    leaf_cap_ = settings.num_leaves_to_search > 0 ? static_cast<std::size_t>(settings.num_leaves_to_search)
+                                                  : std::numeric_limits<std::size_t>::max();
+    if (settings.pre_reordering_num_neighbors > 0) {
+      plan_.candidates = static_cast<std::uint32_t>(settings.pre_reordering_num_neighbors);
+    }
+    vouched_ = std::max(rows, kVouchedShare * plan_.candidates);
+    const bool long_scan = wanted.limit < 0 || rows > kExhaustiveAfter + wanted.limit;
+    plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
+  }
+
+  // ---- Rounds ----
+
+  void next_round(const Model& model) {
+    seen_.index();
+    handed_in_round_ = 0;
+    if (kVouchedShare * kRoundGrowth * plan_.candidates > kLargestRound) {
+      start_exhaustive();
+      return;
+    }
+    plan_.candidates = static_cast<std::uint32_t>(plan_.candidates * kRoundGrowth);
+    plan_.margin = model.meta.metric == Metric::kEuclidean ? plan_.margin * kLeafGrowth + kLeafGrowth
+                                                           : plan_.margin + kMarginStep;
+    leaf_cap_ = std::numeric_limits<std::size_t>::max();
+    vouched_ = kVouchedShare * plan_.candidates;
+    run_round(model);
+  }
+
+  // Scores the codes of the most promising leaves and queues the best candidates by lower bound.
+  void run_round(const Model& model) {
+    phase_ = Phase::kApproximate;
+    ++stats_.rounds;
+    const MemoryContext round =
+        AllocSetContextCreate(context_, "scann round", ALLOCSET_DEFAULT_SIZES);
+    MemoryContextSwitchTo(round);
+    VisitedSegments segments;
+    CandidateBuffer buffer(palloc_span<Candidate>(CandidateBuffer::capacity_for(plan_.candidates)), plan_.candidates);
+    query_->rank_leaves(model);
+    for (std::size_t visited = 0; query_->leaves_left() > 0 && visited < leaf_cap_; ++visited) {
+      const RankedLeaf leaf = query_->next_leaf();
+      if (query_->stop_value(leaf, buffer.threshold()) > plan_.margin) break;
+      scan_leaf(model, leaf.partition, buffer, segments);
+      ++stats_.leaves;
+    }
+    queue_candidates(model, buffer.finish(), segments);
+    MemoryContextSwitchTo(context_);
+    MemoryContextDelete(round);
+  }
+
+  void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer, VisitedSegments& segments) {
+    const float base = query_->base(model, partition);
+    for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
+      CHECK_FOR_INTERRUPTS();
+      const LockedBuffer code(index_, block, LockMode::kShare);
+      const CodePage page(index_, code.get(), model.leaf);
+      test_for_old_snapshot(scan_->xs_snapshot, index_, code.page());
+      adc_scan(query_->table(), code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
+      segments.first.push_back(segments.vectors.size());
+      for (std::size_t i = 0; i < page.vector_pages_in_use(); ++i) segments.vectors.push_back(page.vectors()[i]);
+      stats_.entries += page.header().entries;
+      block = page.next();
+    }
+  }
+
+  // Reads the int8 vectors of the candidates, one page after another.
+  void queue_candidates(const Model& model, std::span<Candidate> found, VisitedSegments& segments) {
+    std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
+      return a.run != b.run ? a.run < b.run : a.index < b.index;
+    });
+    candidates_.clear();
+    SlotReader reader(index_, model.leaf);
+    for (std::size_t i = 0; i < found.size();) {
+      CHECK_FOR_INTERRUPTS();
+      const BlockNumber* vectors = &segments.vectors[segments.first[found[i].run]];
+      const std::size_t page = model.leaf.vector_page_of(found[i].index);
+      const LockedBuffer buffer(index_, vectors[page], LockMode::kShare);
+      check_page(index_, buffer.get(), PageKind::kVectors, ListKind::kLeaf);
+      const std::size_t run = found[i].run;
+      for (; i < found.size() && found[i].run == run && model.leaf.vector_page_of(found[i].index) == page; ++i) {
+        const SlotHeader& slot = *slot_at(buffer.page(), model.leaf, found[i].index);
+        if (!ItemPointerIsValid(&slot.tid)) continue;
+        const BlockNumber tail = model.leaf.pages_per_slot() > 1 ? vectors[page + 1] : InvalidBlockNumber;
+        const std::int8_t* vector = reader.vector(buffer.page(), found[i].index, tail, nullptr);
+        candidates_.push({lower_bound(model, *query_, slot, vector), slot.tid});
+      }
+    }
+  }
+
+  // ---- Every entry ----
+
+  void start_exhaustive() {
+    seen_.index();
+    phase_ = Phase::kExhaustive;
+    pass_.restart(static_cast<std::size_t>(work_mem) * 1024);
+    run_pass();
+  }
+
+  void run_pass() {
+    const Model& model = open_model(index_);
+    ++stats_.rounds;
+    if (model.meta.height > 0) {
+      for (const Partition& partition : model.partitions) pass_over(model, model.leaf, partition.head);
+    } else if (model.meta.dims > 0) {
+      pass_over(model, model.leaf, model.meta.root);
+    }
+    pass_.finish();
+  }
+
+  void pass_over(const Model& model, const ListGeometry& geometry, BlockNumber head) {
+    SlotReader reader(index_, geometry);
+    ++stats_.leaves;
+    for_each_slot(index_, geometry, head, nullptr, [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
+      if (!ItemPointerIsValid(&slot->tid)) return;
+      ++stats_.entries;
+      double bound = 0;
+      if (geometry.list() == ListKind::kNulls) {
+        bound = slot->error == static_cast<ErrorBound>(NullReason::kNull) ? 1 : 0;
+      } else if (ordered_) {
+        bound = lower_bound(model, *query_, *slot, reader.vector(page, entry, tail, nullptr));
+      }
+      pass_.add({bound, slot->tid});
+    });
+  }
+
+  void start_nulls() {
+    phase_ = Phase::kNulls;
+    pass_.restart(static_cast<std::size_t>(work_mem) * 1024);
+    run_null_pass();
+  }
+
+  void run_null_pass() {
+    const Model& model = open_model(index_);
+    pass_over(model, model.nulls, model.meta.nulls);
+    pass_.finish();
+  }
+
+  // Takes the next candidate; false when the pass is used up and there is no other. An entry that VACUUM is moving may
+  // stand in two places.
+  bool pop_candidate(RankedRow* row) {
+    for (;;) {
+      while (!candidates_.empty()) {
+        *row = candidates_.pop();
+        if (ItemPointerEquals(&row->tid, &last_candidate_)) continue;
+        last_candidate_ = row->tid;
+        return true;
+      }
+      if (phase_ == Phase::kApproximate || !pass_.truncated()) return false;
+      pass_.next();
+      if (phase_ == Phase::kNulls) {
+        run_null_pass();
+      } else {
+        run_pass();
+      }
+    }
+  }
+
+  // ---- Handing out ----
+
+  bool next_unordered() {
+    RankedRow row;
+    if (pop_candidate(&row)) {
+      const bool is_nan = ordered_by_nan(row);
+      hand_out(row.tid, get_float8_nan(), !is_nan);
+      return true;
+    }
+    if (phase_ == Phase::kExhaustive) {
+      start_nulls();
+    } else {
+      phase_ = Phase::kDone;
+    }
+    return false;
+  }
+
+  // Every distance from a query without a direction is NaN, and from a NULL query NULL.
+  bool ordered_by_nan(const RankedRow& row) const {
+    const bool null_query = scan_->numberOfOrderBys == 0 || (scan_->orderByData[0].sk_flags & SK_ISNULL) != 0;
+    return !null_query && (phase_ != Phase::kNulls || row.distance == 0);
+  }
+
+  bool next_ordered() {
+    CHECK_FOR_INTERRUPTS();
+    if (phase_ == Phase::kStragglers) return next_straggler();
+    if (phase_ == Phase::kNulls) return next_null();
+    if (phase_ == Phase::kApproximate && static_cast<double>(handed_in_round_) >= vouched_) {
+      next_round(open_model(index_));
+      return false;
+    }
+    if (!ready_.empty() && !a_candidate_may_precede(ready_.front())) {
+      const RankedRow row = ready_.pop();
+      last_distance_ = row.distance;
+      ++handed_in_round_;
+      hand_out(row.tid, row.distance, false);
+      return true;
+    }
+    RankedRow candidate;
+    if (pop_candidate(&candidate)) {
+      fetch(candidate.tid);
+    } else if (phase_ == Phase::kApproximate) {
+      next_round(open_model(index_));
+    } else {
+      phase_ = Phase::kStragglers;
+    }
+    return false;
+  }
+
+  bool a_candidate_may_precede(const RankedRow& row) {
+    if (!candidates_.empty()) return candidates_.front().distance < row.distance;
+    return phase_ == Phase::kExhaustive && pass_.truncated();
+  }
+
+  void fetch(const ItemPointerData& tid) {
+    if (seen_.contains(tid)) return;
+    if (phase_ == Phase::kApproximate) seen_.add(tid);
+    double distance = 0;
+    ++stats_.reordered;
+    if (!fetcher_->distance(tid, order_by(), &distance)) return;
+    (distance < last_distance_ ? stragglers_ : ready_).push({distance, tid});
+  }
+
+  bool next_straggler() {
+    if (stragglers_.empty()) {
+      start_nulls();
+      return false;
+    }
+    const RankedRow row = stragglers_.pop();
+    hand_out(row.tid, row.distance, false);
+    return true;
+  }
+
+  bool next_null() {
+    RankedRow row;
+    if (!pop_candidate(&row)) {
+      phase_ = Phase::kDone;
+      return false;
+    }
+    hand_out(row.tid, get_float8_nan(), row.distance != 0);
+    return true;
+  }
+
+  void hand_out(const ItemPointerData& tid, double distance, bool isnull) {
+    scan_->xs_heaptid = tid;
+    scan_->xs_recheck = false;
+    scan_->xs_recheckorderby = false;
+    if (scan_->numberOfOrderBys == 0) return;
+    scan_->xs_orderbyvals[0] = Float8GetDatum(distance);
+    scan_->xs_orderbynulls[0] = isnull;
+  }
+
+  IndexScanDesc scan_;
+  Relation index_;
+  MemoryContext context_;
+  Phase phase_ = Phase::kStart;
+  bool ordered_ = false;
+  Query* query_ = nullptr;
+  RowFetcher* fetcher_ = nullptr;
+  SearchPlan plan_;
+  std::size_t leaf_cap_ = 0;
+  double vouched_ = 0;          // rows this round may hand out
+  int64 handed_in_round_ = 0;
+  RowQueue candidates_;         // by lower bound
+  RowQueue ready_;              // by exact distance
+  RowQueue stragglers_;         // nearer than a row already handed out
+  BoundedPass pass_;
+  SeenRows seen_;
+  double last_distance_ = -std::numeric_limits<double>::infinity();
+  ItemPointerData last_candidate_ = {{0xFFFF, 0xFFFF}, 0};
+  ScanStats stats_ = {};
+};
+
+// What the scan descriptor points to.
+struct ScanOpaque {
+  MemoryContext context;  // of the Scan
+  Scan* scan;             // null before the first rescan
+};
+
+}  // namespace
+
+IndexScanDesc scann_begin_scan(Relation index, int keys, int order_bys) {
+  IndexScanDesc scan = RelationGetIndexScan(index, keys, order_bys);
+  auto* opaque = static_cast<ScanOpaque*>(palloc0(sizeof(ScanOpaque)));
+  opaque->context = AllocSetContextCreate(CurrentMemoryContext, "scann scan", ALLOCSET_DEFAULT_SIZES);
+  scan->opaque = opaque;
+  if (order_bys > 0) {
+    scan->xs_orderbyvals = static_cast<Datum*>(palloc0(sizeof(Datum) * static_cast<std::size_t>(order_bys)));
+    scan->xs_orderbynulls = static_cast<bool*>(palloc0(sizeof(bool) * static_cast<std::size_t>(order_bys)));
+  }
+  return scan;
+}
+
+void scann_rescan(IndexScanDesc scan, ScanKey keys, int key_count, ScanKey order_bys, int order_by_count) {
+  auto* opaque = static_cast<ScanOpaque*>(scan->opaque);
+  if (opaque->scan != nullptr) opaque->scan->end();
+  opaque->scan = nullptr;
+  MemoryContextReset(opaque->context);
+  if (keys != nullptr && key_count > 0) std::copy_n(keys, key_count, scan->keyData);
+  if (order_bys != nullptr && order_by_count > 0) std::copy_n(order_bys, order_by_count, scan->orderByData);
+  const MemoryContext old = MemoryContextSwitchTo(opaque->context);
+  opaque->scan = new (palloc(sizeof(Scan))) Scan(scan);
+  MemoryContextSwitchTo(old);
+}
+
+bool scann_get_tuple(IndexScanDesc scan, ScanDirection direction) {
+  Assert(ScanDirectionIsForward(direction));
+  (void)direction;
+  return static_cast<ScanOpaque*>(scan->opaque)->scan->next();
+}
+
+void scann_end_scan(IndexScanDesc scan) {
+  auto* opaque = static_cast<ScanOpaque*>(scan->opaque);
+  if (opaque->scan != nullptr) opaque->scan->end();
+  MemoryContextDelete(opaque->context);
+}
+
+}  // namespace scann::am

@@ -1,0 +1,114 @@
+// Query preparation, leaf order, bounds and search effort.
+#include "am/search.hpp"
+
+#include "am/row_encoder.hpp"
+#include "core/kernels.hpp"
+
+namespace scann::am {
+namespace {
+
+bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
+  return a.bound != b.bound ? a.bound < b.bound : a.partition > b.partition;
+}
+
+}  // namespace
+
+Query::Query(const Model& model)
+    : vector_(palloc_span<float>(model.meta.dims)),
+      rotated_(palloc_span<float>(model.meta.dims)),
+      scratch_(palloc_span<float>(model.has_codes() ? lookup_table_scratch_floats(model.shape) : 0)),
+      entries_(palloc_span<std::uint8_t>(model.leaf.blocks() * kCodewords)),
+      leaf_scores_(palloc_span<float>(model.partitions.size())),
+      ranked_(palloc_span<RankedLeaf>(model.partitions.size())) {}
+
+void Query::prepare(const Model& model, std::span<const float> vector) {
+  std::copy(vector.begin(), vector.end(), vector_.begin());
+  norm_ = std::sqrt(inner_product(vector_.data(), vector_.data(), vector_.size()));
+  if (model.meta.metric == Metric::kInnerProduct && norm_ > 0) {
+    // The order of inner products does not depend on the query's norm; a unit query cannot overflow.
+    for (float& x : vector_) x = static_cast<float>(x / norm_);
+  }
+  if (!model.has_codes()) return;
+  rotate(model.meta.rotation, model.rotation, vector_, rotated_);
+  table_ = build_lookup_table(model.shape, model.codewords, rotated_, scratch_, entries_);
+}
+
+void Query::rank_leaves(const Model& model) {
+  const bool euclidean = model.meta.metric == Metric::kEuclidean;
+  by_count_ = euclidean;
+  margin_unit_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
+  for (std::size_t p = 0; p < model.partitions.size(); ++p) {
+    const Partition& partition = model.partitions[p];
+    const std::int8_t* centroid = model.centroid(p);
+    float bound = 0;
+    if (euclidean) {
+      leaf_scores_[p] = -0.5F * squared_distance_i8(vector_.data(), centroid, partition.scale, vector_.size());
+      bound = leaf_scores_[p];
+    } else {
+      leaf_scores_[p] = partition.scale * dot_i8(vector_.data(), centroid, vector_.size());
+      bound = leaf_scores_[p] + kLeafSigmas * partition.sigma;
+    }
+    ranked_[p] = {bound, static_cast<std::uint32_t>(p)};
+  }
+  leaves_left_ = ranked_.size();
+  std::make_heap(ranked_.begin(), ranked_.end(), lower_bound_first);
+}
+
+RankedLeaf Query::next_leaf() {
+  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(leaves_left_), lower_bound_first);
+  return ranked_[--leaves_left_];
+}
+
+float Query::base(const Model& model, std::size_t partition) const {
+  const float terms = model.leaf.terms() ? model.meta.term_offset : 0;
+  return leaf_scores_[partition] + table_.offset - terms;
+}
+
+CodeRun code_run(const Model& model, const CodePage& page, float base, std::uint32_t run) {
+  return {.groups = page.groups(),
+          .count = page.header().entries,
+          .base = base,
+          .term_scale = model.leaf.terms() ? model.meta.term_step : 0,
+          .run = run};
+}
+
+double lower_bound(const Model& model, const Query& query, const SlotHeader& slot, const std::int8_t* vector) {
+  const std::span<const float> q = query.vector();
+  const std::size_t dims = q.size();
+  if (model.meta.metric == Metric::kEuclidean) {
+    const float squared = squared_distance_i8(q.data(), vector, slot.scale, dims);
+    return std::max(0.0, distance_lower_bound(squared, slot.error, dims) - kInputRounding * query.norm());
+  }
+  const double code_norm = 127 * std::sqrt(static_cast<double>(dims));
+  const double bound = inner_product_lower_bound(dot_i8(q.data(), vector, dims), 1 + kInputRounding, slot.scale,
+                                                 code_norm, slot.error, dims);
+  if (model.meta.metric == Metric::kCosine) return 1 + bound - kInputRounding;
+  return query.norm() * (bound < 0 ? bound * (1 + kInputRounding) : bound * (1 - kInputRounding));
+}
+
+SearchPlan plan_search(const Model& model, double recall, double limit) {
+  if (!model.meta.calibrated || recall > kCalibratedRecalls.back()) {
+    SearchPlan plan;
+    plan.exhaustive = true;
+    return plan;
+  }
+  const auto column = static_cast<std::size_t>(
+      std::lower_bound(kCalibratedRecalls.begin(), kCalibratedRecalls.end(), static_cast<float>(recall)) -
+      kCalibratedRecalls.begin());
+  std::size_t row = 0;
+  while (row + 1 < kCalibratedLimits.size() && kCalibratedLimits[row] < limit) ++row;
+  const SearchEffort& above = model.meta.efforts[row][column];
+  const SearchEffort& below = model.meta.efforts[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row][column];
+  const double low = kCalibratedLimits[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row];
+  const double high = kCalibratedLimits[row];
+  const double share = high > low ? std::log(limit / low) / std::log(high / low) : 1;
+  const double growth = limit > high ? limit / high : 1;
+  const auto blend = [share](double a, double b) { return a * std::pow(b / a, share); };
+  return {.exhaustive = above.recall < recall - kRecallTolerance,
+          .margin = static_cast<float>(below.margin + share * (above.margin - below.margin)),
+          .candidates = static_cast<std::uint32_t>(
+              std::min(1e7, std::ceil(growth * blend(below.candidates, above.candidates)))),
+          .codes = growth * blend(std::max(1.0F, below.codes), std::max(1.0F, above.codes))};
+}
+
+}  // namespace scann::am

@@ -1,0 +1,79 @@
+// One query against one model: its look-up table, the order in which leaves are worth visiting, and the rule that
+// stops the search. Scans and calibration share it.
+#pragma once
+
+#include "am/model.hpp"
+#include "am/posting_list.hpp"
+#include "core/adc.hpp"
+#include "core/lookup_table.hpp"
+
+namespace scann::am {
+
+// Leaves are ordered by <q,c> + kLeafSigmas * sigma * ||q||: how good their best row may well be.
+inline constexpr float kLeafSigmas = 4;
+
+// A leaf waiting to be visited.
+struct RankedLeaf {
+  float bound;
+  std::uint32_t partition;
+};
+
+// The query in the space of the index. Memory belongs to the context current at construction; reusable.
+class Query {
+ public:
+  explicit Query(const Model& model);
+
+  // `vector`: as VectorReader gives it, then centred. Sets everything below. The model must be of the shape given at construction.
+  void prepare(const Model& model, std::span<const float> vector);
+
+  std::span<const float> vector() const { return vector_; }  // centred; scaled to unit norm for inner products
+  double norm() const { return norm_; }                       // of the centred query before any scaling
+  const LookupTable& table() const { return table_; }
+
+  // Makes all leaves available again, in the order in which they are worth visiting.
+  void rank_leaves(const Model& model);
+  // The leaf of highest bound not yet taken. Call only while leaves_left() > 0.
+  RankedLeaf next_leaf();
+  std::size_t leaves_left() const { return leaves_left_; }
+  // What the scores of a leaf's codes have in common.
+  float base(const Model& model, std::size_t partition) const;
+  // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far exceeds its
+  // bound; for Euclidean distance, where a constant number of leaves does as well, the number visited before it.
+  // Never falls from one leaf to the next.
+  float stop_value(const RankedLeaf& leaf, float threshold) const {
+    return by_count_ ? static_cast<float>(ranked_.size() - leaves_left_ - 1)
+                     : (threshold - leaf.bound) / margin_unit_;
+  }
+
+ private:
+  std::span<float> vector_;
+  std::span<float> rotated_;
+  std::span<float> scratch_;
+  std::span<std::uint8_t> entries_;
+  std::span<float> leaf_scores_;   // <q,c>, for Euclidean distance -||q - c||^2 / 2
+  std::span<RankedLeaf> ranked_;   // a heap
+  std::size_t leaves_left_ = 0;
+  LookupTable table_{};
+  double norm_ = 0;
+  float margin_unit_ = 0;
+  bool by_count_ = false;
+};
+
+// The run of codes on a locked and checked code page.
+CodeRun code_run(const Model& model, const CodePage& page, float base, std::uint32_t run);
+
+// A lower bound of the distance (as the operators define it) between the query and a slot's vector.
+double lower_bound(const Model& model, const Query& query, const SlotHeader& slot, const std::int8_t* vector);
+
+// How hard a query for `limit` rows must search to reach `recall`: from calibration, interpolated between limits.
+// `exhaustive` is set where no calibrated effort is known to come within kRecallTolerance of it.
+inline constexpr double kRecallTolerance = 0.005;
+struct SearchPlan {
+  bool exhaustive = false;
+  float margin = 0;
+  std::uint32_t candidates = 0;
+  double codes = 0;
+};
+SearchPlan plan_search(const Model& model, double recall, double limit);
+
+}  // namespace scann::am

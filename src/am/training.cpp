@@ -1,0 +1,315 @@
+// Training of a model from a sample.
+#include <vector>
+
+#include "core/anisotropic.hpp"
+#include "core/kernels.hpp"
+#include "core/partitioner.hpp"
+
+#include "am/build.hpp"
+#include "am/training.hpp"
+
+namespace scann::am {
+namespace {
+
+// Norms beyond this are left to exhaustive comparison: squares and sums of floats would overflow.
+constexpr double kLargestNorm = 1e15;
+// Norms count as equal when their standard deviation is below this share of their mean.
+constexpr double kConstantNorms = 0.05;
+constexpr double kThresholdConstantNorms = 0.2;
+constexpr double kThresholdVaryingNorms = 0.4;
+// Sixteen codewords a block need no more rows than this.
+constexpr std::size_t kCodebookRows = 40'000;
+// Dimensions above which one code more a block is not worth its bytes (blocks a vector, at most).
+constexpr std::size_t kDefaultBlocks = 96;
+
+bool interrupted() { return InterruptPending != 0; }
+
+// Runs a training step which polls for interrupts.
+template <class Step>
+void run_step(Step&& step) {
+  bool finished = false;
+  while (!finished) {
+    call_core([&] { finished = step(); });
+    CHECK_FOR_INTERRUPTS();
+  }
+}
+
+struct Norms {
+  double mean = 0;
+  double deviation = 0;
+  double largest = 0;
+};
+
+Norms measure_norms(const Sample& sample) {
+  Norms norms;
+  double squares = 0;
+  for (std::size_t i = 0; i < sample.count; ++i) {
+    const float* row = &sample.rows[i * sample.dims];
+    const double square = inner_product(row, row, sample.dims);
+    squares += square;
+    norms.mean += std::sqrt(square);
+    norms.largest = std::max(norms.largest, std::sqrt(square));
+  }
+  const auto n = static_cast<double>(sample.count);
+  norms.mean /= n;
+  norms.deviation = std::sqrt(std::max(0.0, squares / n - norms.mean * norms.mean));
+  return norms;
+}
+
+std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
+  if (options.num_leaves == 0) {
+    return sample.table_rows < kMinTrainedRows ? 0 : std::min(default_leaves(sample.table_rows), sample.count);
+  }
+  const auto asked = static_cast<std::size_t>(options.num_leaves);
+  if (asked <= sample.count) return asked;
+  ereport(NOTICE, (errmsg("num_leaves reduced from %d to %zu", options.num_leaves, sample.count),
+                   errdetail("There cannot be more partitions than rows to train them with."),
+                   sample.complete ? 0
+                                   : errhint("Increase maintenance_work_mem, or training_sample_size if it is set.")));
+  return sample.count;
+}
+
+uint32 choose_dims_per_block(Relation index, const IndexOptions& options, std::size_t dims, bool terms) {
+  const std::size_t largest_blocks = ListGeometry::max_blocks(terms);
+  if (options.dimensions_per_block == 0) {
+    return static_cast<uint32>(std::min(dims, std::max<std::size_t>(2, (dims + kDefaultBlocks - 1) / kDefaultBlocks)));
+  }
+  const CodebookShape shape{static_cast<uint32>(dims), static_cast<uint32>(options.dimensions_per_block)};
+  if (shape.blocks() > largest_blocks) {
+    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                    errmsg("dimensions_per_block %d is too small for vectors of %zu dimensions",
+                           options.dimensions_per_block, dims),
+                    errdetail("Index \"%s\" can store at most %zu blocks for a vector.", RelationGetRelationName(index),
+                              largest_blocks),
+                    errhint("Use dimensions_per_block = %zu or more.", (dims + largest_blocks - 1) / largest_blocks)));
+  }
+  return static_cast<uint32>(std::min<std::size_t>(dims, shape.dims_per_block));
+}
+
+// Takes the next `count` floats from a larger allocation.
+template <class T>
+std::span<T> carve(std::span<T>& from, std::size_t count) {
+  const std::span<T> part = from.first(count);
+  from = from.subspan(count);
+  return part;
+}
+
+class Trainer {
+ public:
+  Trainer(Relation index, const IndexOptions& options, Sample& sample, std::size_t memory, TrainedModel& out)
+      : index_(index), options_(options), sample_(sample), memory_(memory), out_(out), meta_(out.model.meta) {}
+
+  void train(std::size_t leaves, const Norms& norms) {
+    meta_.height = 1;
+    meta_.dims_per_block = choose_dims_per_block(index_, options_, sample_.dims, meta_.metric == Metric::kEuclidean);
+    allocate(leaves);
+    if (meta_.metric == Metric::kEuclidean) subtract_mean();
+    train_centroids(leaves);
+    const std::size_t rows = std::min({sample_.count, kCodebookRows, memory_ / 5 / (sample_.dims * sizeof(float))});
+    residuals_ = palloc_span<float>(rows * sample_.dims);
+    compute_residuals(rows);
+    choose_loss(norms, rows);
+    train_codes(rows);
+    if (out_.model.leaf.terms()) choose_terms(rows);
+    pfree(residuals_.data());
+  }
+
+ private:
+  std::span<float> row(std::size_t i) { return sample_.rows.subspan(i * sample_.dims, sample_.dims); }
+
+  std::size_t square() const { return sample_.dims * sample_.dims; }
+  // Learning a rotation takes a few matrices of dims x dims.
+  bool may_rotate() const { return 4 * square() * sizeof(float) <= memory_; }
+
+  void allocate(std::size_t leaves) {
+    Model& model = out_.model;
+    model.shape = CodebookShape{meta_.dims, meta_.dims_per_block};
+    model.leaf = leaf_geometry(meta_);
+    model.inner = inner_geometry(meta_);
+    const std::size_t mean = meta_.metric == Metric::kEuclidean ? meta_.dims : 0;
+    out_.floats = palloc_span<float>(mean + model.shape.codewords() + (may_rotate() ? square() : 0));
+    std::span<float> rest = out_.floats;
+    mean_ = carve(rest, mean);
+    codewords_ = carve(rest, model.shape.codewords());
+    rotation_ = rest;
+    model.mean = mean_;
+    model.codewords = codewords_;
+    out_.centroids = palloc_span<float>(leaves * meta_.dims);
+  }
+
+  void subtract_mean() {
+    std::vector<double>* sums = make_in_context<std::vector<double>>(sample_.dims, 0.0);
+    for (std::size_t i = 0; i < sample_.count; ++i) {
+      for (std::size_t j = 0; j < sample_.dims; ++j) (*sums)[j] += row(i)[j];
+    }
+    for (std::size_t j = 0; j < sample_.dims; ++j) {
+      mean_[j] = static_cast<float>((*sums)[j] / static_cast<double>(sample_.count));
+    }
+    for (std::size_t i = 0; i < sample_.count; ++i) center(out_.model, row(i), row(i));
+  }
+
+  // k-means; then each centroid is replaced by its int8 code, against which residuals are taken.
+  void train_centroids(std::size_t leaves) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(BuildPhase::kTrainPartitions));
+    std::size_t trained = 0;
+    PartitionerOptions options;
+    options.scratch_bytes = memory_ / 10;
+    run_step([&] {
+      return train_partitions(sample_.rows.first(sample_.count * sample_.dims), sample_.dims, leaves, options,
+                              interrupted, out_.centroids, &trained);
+    });
+    meta_.leaves = static_cast<uint32>(trained);
+    out_.partitions = palloc_span<Partition>(trained);
+    auto codes = palloc_span<std::int8_t>(trained * sample_.dims);
+    for (std::size_t p = 0; p < trained; ++p) {
+      const std::span<float> centroid = out_.centroids.subspan(p * sample_.dims, sample_.dims);
+      const ScalarQuantized quantized = scalar_quantize(centroid, codes.subspan(p * sample_.dims, sample_.dims));
+      out_.partitions[p] = Partition{.head = InvalidBlockNumber, .sigma = 0, .count = 0, .scale = quantized.scale,
+                                     .half_norm = 0};
+    }
+    out_.model.partitions = out_.partitions;
+    out_.model.centroids = codes.data();
+    out_.centroids = out_.centroids.first(trained * sample_.dims);
+    for (std::size_t p = 0; p < trained; ++p) {
+      const std::span<float> centroid = out_.centroids.subspan(p * sample_.dims, sample_.dims);
+      decode_centroid(out_.model, p, centroid);
+      out_.partitions[p].half_norm =
+          static_cast<float>(0.5 * inner_product(centroid.data(), centroid.data(), sample_.dims));
+    }
+  }
+
+  void compute_residuals(std::size_t rows) {
+    PartitionAssigner assigner(out_);
+    for (std::size_t begin = 0; begin < rows; begin += kAssignBatch) {
+      CHECK_FOR_INTERRUPTS();
+      const std::size_t n = std::min(kAssignBatch, rows - begin);
+      const auto nearest = assigner.assign(sample_.rows.subspan(begin * sample_.dims, n * sample_.dims));
+      for (std::size_t i = 0; i < n; ++i) {
+        const auto centroid = out_.centroids.subspan(nearest[i] * sample_.dims, sample_.dims);
+        const auto from = row(begin + i);
+        std::transform(from.begin(), from.end(), centroid.begin(), &residuals_[(begin + i) * sample_.dims], std::minus<>());
+      }
+    }
+  }
+
+  void choose_loss(const Norms& norms, std::size_t rows) {
+    meta_.mean_norm = static_cast<float>(norms.mean);
+    meta_.effective_dims = static_cast<float>(effective_dimension(sample_.rows.first(rows * sample_.dims), sample_.dims));
+    if (meta_.metric == Metric::kEuclidean) return;
+    double share = options_.anisotropic_quantization_threshold;
+    if (share < 0) {
+      share = norms.deviation <= kConstantNorms * norms.mean ? kThresholdConstantNorms : kThresholdVaryingNorms;
+    }
+    meta_.threshold = static_cast<float>(share * norms.mean);
+  }
+
+  void train_codes(std::size_t rows) {
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(BuildPhase::kTrainCodebook));
+    const auto points = sample_.rows.first(rows * sample_.dims);
+    if (may_rotate()) {
+      run_step([&] {
+        return choose_rotation(residuals_, sample_.dims, meta_.dims_per_block, interrupted, rotation_, &meta_.rotation);
+      });
+    }
+    rotation_ = rotation_.first(rotation_floats(meta_.rotation, sample_.dims));
+    out_.model.rotation = rotation_;
+    out_.floats = out_.floats.first(mean_.size() + codewords_.size() + rotation_.size());
+    meta_.model_floats = out_.floats.size();
+    const ScoreAwareLoss loss = loss_of(meta_);
+    const auto weights = palloc_span<PointWeight>(rows);
+    for (std::size_t i = 0; i < rows; ++i) {
+      weights[i] = loss.weights(std::sqrt(inner_product(row(i).data(), row(i).data(), sample_.dims)));
+    }
+    rotate_rows(points);
+    rotate_rows(residuals_);
+    CodebookTrainingOptions options;
+    if (sample_.dims > 200) options.anisotropic_iterations = 8;
+    run_step([&] {
+      return train_codebook(out_.model.shape, points, residuals_, weights, options, interrupted, codewords_);
+    });
+  }
+
+  void rotate_rows(std::span<float> rows) {
+    if (meta_.rotation == RotationKind::kNone) return;
+    const auto copy = palloc_span<float>(sample_.dims);
+    for (std::size_t i = 0; i < rows.size(); i += sample_.dims) {
+      const auto here = rows.subspan(i, sample_.dims);
+      std::copy(here.begin(), here.end(), copy.begin());
+      rotate(meta_.rotation, rotation_, copy, here);
+    }
+  }
+
+  // The range of the Euclidean terms over the sample, widened a little: rows to come are clamped to it.
+  void choose_terms(std::size_t rows) {
+    const Encoder encoder(out_.model.shape, codewords_);
+    const auto scratch = palloc_span<float>(encoder.scratch_floats());
+    const auto codes = palloc_span<std::uint8_t>(out_.model.leaf.blocks());
+    const auto decoded = palloc_span<float>(sample_.dims);
+    double low = std::numeric_limits<double>::infinity();
+    double high = -low;
+    for (std::size_t i = 0; i < rows; ++i) {
+      const auto residual = residuals_.subspan(i * sample_.dims, sample_.dims);
+      encoder.encode(row(i), residual, 1, scratch, codes);
+      encoder.decode(codes, decoded);
+      const double term = reconstruction_term(row(i), residual, decoded);
+      low = std::min(low, term);
+      high = std::max(high, term);
+    }
+    const double slack = 0.05 * (high - low);
+    meta_.term_offset = static_cast<float>(low - slack);
+    meta_.term_step = std::max(static_cast<float>((high - low + 2 * slack) / UINT16_MAX), std::numeric_limits<float>::min());
+  }
+
+  Relation index_;
+  const IndexOptions& options_;
+  Sample& sample_;
+  std::size_t memory_;
+  TrainedModel& out_;
+  MetaPage& meta_;
+  std::span<float> mean_;
+  std::span<float> codewords_;
+  std::span<float> rotation_;
+  std::span<float> residuals_;
+};
+
+}  // namespace
+
+std::size_t sample_memory(std::size_t memory) { return memory / 100 * 65; }
+
+PartitionAssigner::PartitionAssigner(const TrainedModel& trained)
+    : centroids_(trained.centroids),
+      dims_(trained.model.meta.dims),
+      half_norms_(palloc_span<float>(trained.partitions.size())),
+      scratch_(palloc_span<float>(nearest_scratch_floats(trained.partitions.size()))),
+      nearest_(palloc_span<std::uint32_t>(kAssignBatch)),
+      distances_(palloc_span<float>(kAssignBatch)) {
+  for (std::size_t p = 0; p < trained.partitions.size(); ++p) half_norms_[p] = trained.partitions[p].half_norm;
+}
+
+std::span<const std::uint32_t> PartitionAssigner::assign(std::span<const float> rows) {
+  const std::size_t n = rows.size() / dims_;
+  nearest_centroids(rows.data(), n, centroids_.data(), half_norms_.data(), half_norms_.size(), dims_, scratch_.data(),
+                    nearest_.data(), distances_.data());
+  return nearest_.first(n);
+}
+
+void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample, std::size_t memory,
+                 TrainedModel& trained) {
+  Model& model = trained.model;
+  model.meta = empty_meta(metric);
+  model.meta.dims = static_cast<uint32>(sample.dims);
+  model.leaf = leaf_geometry(model.meta);
+  model.nulls = null_geometry();
+  if (sample.count == 0) return;
+  const std::size_t leaves = choose_leaves(options, sample);
+  const Norms norms = measure_norms(sample);
+  if (leaves > 0 && norms.largest > kLargestNorm) {
+    ereport(NOTICE, (errmsg("index \"%s\" is not partitioned because vectors are too long", RelationGetRelationName(index)),
+                     errdetail("The largest norm in the sample is %g.", norms.largest),
+                     errhint("Queries are exact, but compare every row. Scale the vectors down to make them fast.")));
+    return;
+  }
+  if (leaves > 0) Trainer(index, options, sample, memory, trained).train(leaves, norms);
+}
+
+}  // namespace scann::am

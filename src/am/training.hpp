@@ -1,0 +1,44 @@
+// From a sample to a model: partitions, score-aware loss, rotation, codebook.
+#pragma once
+
+#include "am/model.hpp"
+#include "am/options.hpp"
+#include "am/sampler.hpp"
+
+namespace scann::am {
+
+// Trains into memory of the current context. Centres the sample's rows in place. The model's partitions have their
+// centroids, but neither heads nor counts yet; its floats lie behind one another in `floats`, as model pages hold
+// them. Where nothing can be trained, the model is one of height 0.
+struct TrainedModel {
+  Model model{};
+  std::span<float> floats;
+  std::span<Partition> partitions;
+  std::span<float> centroids;  // decoded, partitions x dims
+};
+
+// Assigns centred rows to partitions, many at a time. Allocates its scratch once, in the current context.
+inline constexpr std::size_t kAssignBatch = 256;
+class PartitionAssigner {
+ public:
+  explicit PartitionAssigner(const TrainedModel& trained);
+  // At most kAssignBatch rows of dims floats; the result is valid until the next call.
+  std::span<const std::uint32_t> assign(std::span<const float> rows);
+
+ private:
+  std::span<const float> centroids_;
+  std::size_t dims_;
+  std::span<float> half_norms_;
+  std::span<float> scratch_;
+  std::span<std::uint32_t> nearest_;
+  std::span<float> distances_;
+};
+
+// `memory`: what training may use beside the sample, in bytes.
+void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample, std::size_t memory,
+                 TrainedModel& trained);
+
+// The share of maintenance_work_mem that take_sample() may use, so that train_model() fits into the rest.
+std::size_t sample_memory(std::size_t memory);
+
+}  // namespace scann::am

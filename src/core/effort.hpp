@@ -1,0 +1,82 @@
+// Calibration: what recall a search reaches, and what it costs, for every pair of (candidates kept, stop margin),
+// measured in one pass over sample queries by replaying the search rule on the scores of each leaf.
+//
+// The rule replayed: leaves are visited by descending bound; before leaf p the search stops when its stop value
+// exceeds the margin. The stop value is (theta_K - bound_p) / unit, with theta_K the K-th best score so far; for
+// Euclidean distance, where a constant number of leaves does as well, it is p itself. Either way it never falls as
+// p grows, so one pass meets the stopping point of every pair.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace scann {
+
+// A vector known to be among a query's true nearest neighbours, met in the leaf just scored.
+struct TrueNeighbor {
+  std::uint32_t rank;   // 0 = nearest
+  std::uint32_t entry;  // position in the leaf's scores
+};
+
+struct Effort {
+  std::uint32_t candidates;  // K
+  float margin;
+  double recall;        // mean over queries
+  double standard_error;
+  double codes;         // mean number of codes scored
+};
+
+class EffortGrid {
+ public:
+  // `limits`: the k of recall@k, ascending. `candidates`: values of K and `margins` of the margin, ascending.
+  EffortGrid(std::span<const std::uint32_t> limits, std::span<const std::uint32_t> candidates,
+             std::span<const float> margins);
+
+  // Starts a query which has `truths` known neighbours (fewer than k in a small table).
+  void begin_query(std::size_t truths);
+  // The K-th best score so far: -infinity before K were seen.
+  float threshold(std::size_t candidate_index) const;
+  std::size_t candidate_choices() const { return candidates_.size(); }
+  // Announces the next leaf with one stop value for each K. Returns false when no pair would visit it.
+  bool offer_leaf(std::span<const float> stop_values);
+  // The scores of the leaf just offered, and which of them are true neighbours.
+  void score_leaf(std::span<const float> scores, std::span<const TrueNeighbor> neighbors);
+  // No leaves are left, or offer_leaf() returned false.
+  void end_query();
+
+  // The cheapest pair whose recall@limits[limit] is at least `recall` plus one standard error, or the pair of highest
+  // recall where none is. `candidate_cost`: the cost of re-ordering one candidate, in codes scored.
+  Effort cheapest(std::size_t limit, double recall, double candidate_cost) const;
+
+ private:
+  struct Cell {
+    double hits = 0;          // sum over queries of recall
+    double hits_squared = 0;
+  };
+  struct Found {
+    std::uint32_t rank;
+    float score;
+  };
+  void stop(std::size_t candidate_index, std::size_t margin_index);
+  Effort effort(std::size_t limit, std::size_t candidate_index, std::size_t margin_index) const;
+  std::size_t pair(std::size_t k, std::size_t m) const { return k * margins_.size() + m; }
+
+  std::vector<std::uint32_t> limits_;
+  std::vector<std::uint32_t> candidates_;
+  std::vector<float> margins_;
+  std::vector<Cell> cells_;     // [limit][candidates][margin]
+  std::vector<double> codes_;   // [candidates][margin]
+  std::size_t queries_ = 0;
+
+  // The query at hand.
+  std::size_t truths_ = 0;
+  std::size_t scored_ = 0;
+  std::vector<float> best_;     // descending, at most the largest K
+  std::vector<float> incoming_;
+  std::vector<Found> found_;
+  std::vector<std::size_t> next_margin_;  // per K: margins below were already stopped
+};
+
+}  // namespace scann
