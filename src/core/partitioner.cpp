@@ -20,7 +20,8 @@ constexpr double kTinyLeafShare = 0.5;    // leaves below it may give up their c
 constexpr double kChunkProducts = 4e7;    // multiplications between two polls of stop(): a few milliseconds
 constexpr std::size_t kSampleShare = 4;   // the first rounds see every fourth row
 constexpr std::size_t kRowsPerLeaf = 32;  // but at least so many a leaf
-constexpr int kSplitPasses = 3;
+constexpr int kSplitPasses = 3;           // of power iteration
+constexpr int kMaxRepairs = 4;            // rounds after the last that only split
 
 // Every `stride`-th row of the sample.
 struct RowSubset {
@@ -188,6 +189,8 @@ bool PartitionTrainer::rebalance(const RowSubset& rows) {
               centroid(victim.leaf));
       largest.push({kept, donor.begin, donor.leaf});
       largest.push({donor.size - kept, donor.begin + kept, victim.leaf});
+      sizes_[donor.leaf] = static_cast<std::uint32_t>(kept);
+      sizes_[victim.leaf] = static_cast<std::uint32_t>(donor.size - kept);
       moved = true;
       break;
     }
@@ -257,13 +260,11 @@ bool train_partitions(std::span<const float> sample, std::size_t dims, std::size
     trainer.rebalance(rows);
   }
   // Splitting unbalances neighbours a little: repeat until every leaf is small enough.
-  constexpr int kMaxRepairs = 4;
   for (int i = 0; i < kMaxRepairs; ++i) {
     if (!trainer.assign(all)) return false;
     trainer.move_to_means(all);
     if (!trainer.rebalance(all)) break;
   }
-  if (!trainer.assign(all)) return false;
   *trained = trainer.drop_empty();
   return true;
 }
