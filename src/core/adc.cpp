@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "core/code_block.hpp"
 #include "core/simd_targets.hpp"
@@ -20,22 +21,18 @@
 namespace scann {
 namespace {
 
-constexpr std::uint32_t kAllLanes = 0xFFFFFFFF;
-
 // The score, the same on every instruction set: both products are exact in double (24 bits times 16), so that
 // it makes no difference whether a compiler fuses them with the additions.
 inline float score_of(const CodeRun& run, float scale, std::uint32_t sum, std::uint32_t term) {
   return static_cast<float>((double{run.base} + double{scale} * sum) - double{run.term_scale} * term);
 }
 
-// The least sum that may score above the threshold; one more than any sum when none does.
-inline std::uint32_t least_sum(float threshold, float base, float scale) {
+// The least sum that may score above the threshold, where the largest does.
+inline std::uint32_t least_sum(double threshold, double base, double scale) {
   // A score above the threshold implies sum > (threshold - base) / scale; the quotient's rounding error is
   // far smaller than the millionth taken off.
-  const double limit = (double{threshold} - base) / scale;
-  if (!(limit >= 0)) return 0;
-  if (limit >= 65536) return 65536;
-  return static_cast<std::uint32_t>(limit - 1e-6) + 1;
+  const double limit = (threshold - base) / scale;
+  return limit >= 0 ? static_cast<std::uint32_t>(limit - 1e-6) + 1 : 0;
 }
 
 }  // namespace
@@ -58,14 +55,14 @@ class GroupSums {
 
   explicit GroupSums(const LookupTable& table) : entries_(table.entries), blocks_(table.blocks) {}
 
-  void compute(const std::uint8_t* codes, std::uint16_t* sums) const {
-    std::fill_n(sums, kGroupSize, std::uint16_t{0});
-    for (std::size_t b = 0; b < blocks_; ++b) {
-      const std::uint8_t* table = entries_ + b * kCodewords;
-      for (std::size_t i = 0; i < kBlockBytes; ++i) {
-        const std::uint8_t both = codes[b * kBlockBytes + i];
-        sums[i] += table[both & 0x0F];
-        sums[i + kBlockBytes] += table[both >> 4];
+  template <std::size_t kGroups>
+  void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums) const {
+    std::fill_n(sums, kGroups * kGroupSize, std::uint16_t{0});
+    for (std::size_t g = 0; g < kGroups; ++g, codes += stride, sums += kGroupSize) {
+      for (std::size_t i = 0; i < blocks_ * kBlockBytes; ++i) {
+        const std::uint8_t* block_entries = entries_ + i / kBlockBytes * kCodewords;
+        sums[i % kBlockBytes] += block_entries[codes[i] & 0x0F];
+        sums[i % kBlockBytes + kBlockBytes] += block_entries[codes[i] >> 4];
       }
     }
   }
@@ -86,55 +83,79 @@ class GroupSums {
   static constexpr std::size_t kStep = hn::MaxLanes(D8()) / kBlockBytes;
 
   explicit GroupSums(const LookupTable& table) : entries_(table.entries), blocks_(table.blocks) {
-    // The last blocks are read with some that were counted before: those find zeros in this table.
     const std::size_t left = blocks_ % kStep;
-    std::fill_n(tail_, (kStep - left) * kBlockBytes, std::uint8_t{0});
+    if (left == 0) return;
+    // The last blocks are read with some that were counted before: those find zeros in this table.
+    hn::Store(hn::Zero(D8()), D8(), tail_);
     std::copy_n(entries_ + (blocks_ - left) * kCodewords, left * kCodewords,
                 tail_ + (kStep - left) * kBlockBytes);
   }
 
-  // sums[lane] of one group; `sums` is aligned for vectors.
-  HWY_INLINE void compute(const std::uint8_t* codes, std::uint16_t* sums) const {
-    const D8 d8;
+  // sums[lane] of kGroups consecutive groups, `stride` bytes apart; `sums` is aligned for vectors. Two groups
+  // share each load of the table.
+  template <std::size_t kGroups>
+  HWY_INLINE void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums) const {
     const hn::Repartition<std::uint16_t, D8> d16;
-    auto all_low = hn::Zero(d16), all_high = all_low, odd_low = all_low, odd_high = all_low;
-    // Sums of bytes: as 16-bit lanes both bytes at once (the odd one 256-fold, modulo 2^16), and the odd byte
-    // alone.
-    const auto add = [&](const std::uint8_t* block, hn::Vec<D8> table) HWY_ATTR {
-      const auto both = hn::LoadU(d8, block);
-      const auto low = hn::TableLookupBytes(table, hn::And(both, hn::Set(d8, std::uint8_t{0x0F})));
-      const auto high = hn::TableLookupBytes(table, hn::ShiftRight<4>(both));
-      all_low = hn::Add(all_low, hn::BitCast(d16, low));
-      all_high = hn::Add(all_high, hn::BitCast(d16, high));
-      odd_low = hn::Add(odd_low, hn::ShiftRight<8>(hn::BitCast(d16, low)));
-      odd_high = hn::Add(odd_high, hn::ShiftRight<8>(hn::BitCast(d16, high)));
-    };
+    Partial partial[kGroups];
+    HWY_UNROLL(2)
+    for (Partial& group : partial) group = {hn::Zero(d16), hn::Zero(d16), hn::Zero(d16), hn::Zero(d16)};
     std::size_t b = 0;
     for (; b + kStep <= blocks_; b += kStep) {
-      add(codes + b * kBlockBytes, hn::LoadU(d8, entries_ + b * kCodewords));
+      const auto entries = hn::LoadU(D8(), entries_ + b * kCodewords);
+      HWY_UNROLL(2)
+      for (std::size_t g = 0; g < kGroups; ++g)
+        add(entries, codes + g * stride + b * kBlockBytes, partial[g]);
     }
-    if (b < blocks_) add(codes + (blocks_ - kStep) * kBlockBytes, hn::Load(d8, tail_));
-    store(d16, all_low, all_high, odd_low, odd_high, sums);
+    if (b < blocks_) {
+      const auto entries = hn::Load(D8(), tail_);
+      const std::size_t last = (blocks_ - kStep) * kBlockBytes;
+      HWY_UNROLL(2)
+      for (std::size_t g = 0; g < kGroups; ++g) add(entries, codes + g * stride + last, partial[g]);
+    }
+    HWY_UNROLL(2)
+    for (std::size_t g = 0; g < kGroups; ++g) store(partial[g], sums + g * kGroupSize);
   }
 
  private:
+  using D16 = hn::Repartition<std::uint16_t, D8>;
+  using V16 = hn::Vec<D16>;
+
+  // Sums of bytes for the codes in low and in high halves. Two bytes make a 16-bit lane: `all` sums both at
+  // once, the odd byte counting 256-fold (modulo 2^16), and `odd` the odd one alone.
+  struct Partial {
+    V16 all_low, all_high, odd_low, odd_high;
+  };
+
+  static HWY_INLINE void add(hn::Vec<D8> entries, const std::uint8_t* codes, Partial& sum) {
+    const D8 d8;
+    const D16 d16;
+    const auto both = hn::LoadU(d8, codes);
+    const auto low =
+        hn::BitCast(d16, hn::TableLookupBytes(entries, hn::And(both, hn::Set(d8, std::uint8_t{0x0F}))));
+    const auto high = hn::BitCast(d16, hn::TableLookupBytes(entries, hn::ShiftRight<4>(both)));
+    sum.all_low = hn::Add(sum.all_low, low);
+    sum.all_high = hn::Add(sum.all_high, high);
+    sum.odd_low = hn::Add(sum.odd_low, hn::ShiftRight<8>(low));
+    sum.odd_high = hn::Add(sum.odd_high, hn::ShiftRight<8>(high));
+  }
+
   // Adds up the blocks of a vector and puts even and odd vectors in order.
-  template <class D16, class V>
-  static HWY_INLINE void store(D16 d16, V all_low, V all_high, V odd_low, V odd_high, std::uint16_t* sums) {
+  static HWY_INLINE void store(const Partial& sum, std::uint16_t* sums) {
+    const D16 d16;
     if constexpr (kStep == 1) {
-      hn::StoreInterleaved2(hn::Sub(all_low, hn::ShiftLeft<8>(odd_low)), odd_low, d16, sums);
-      hn::StoreInterleaved2(hn::Sub(all_high, hn::ShiftLeft<8>(odd_high)), odd_high, d16, sums + kBlockBytes);
+      hn::StoreInterleaved2(hn::Sub(sum.all_low, hn::ShiftLeft<8>(sum.odd_low)), sum.odd_low, d16, sums);
+      hn::StoreInterleaved2(hn::Sub(sum.all_high, hn::ShiftLeft<8>(sum.odd_high)), sum.odd_high, d16,
+                            sums + kBlockBytes);
     } else {
-      const auto all = add_blocks(d16, all_low, all_high);
-      const auto odd = add_blocks(d16, odd_low, odd_high);
+      const auto all = add_blocks(d16, sum.all_low, sum.all_high);
+      const auto odd = add_blocks(d16, sum.odd_low, sum.odd_high);
       const hn::CappedTag<std::uint16_t, kBlockBytes> d;
       hn::StoreInterleaved2(hn::Sub(all, hn::ShiftLeft<8>(odd)), odd, d, sums);
     }
   }
 
   // Blocks of `low` into the first 16-byte lane of the result, blocks of `high` into the second.
-  template <class D16, class V>
-  static HWY_INLINE hn::Vec<hn::CappedTag<std::uint16_t, kBlockBytes>> add_blocks(D16 d16, V low, V high) {
+  static HWY_INLINE hn::Vec<hn::CappedTag<std::uint16_t, kBlockBytes>> add_blocks(D16, V16 low, V16 high) {
     const auto straight = hn::OddEvenBlocks(high, low);
     const auto crossed = hn::SwapAdjacentBlocks(hn::OddEvenBlocks(low, high));
     const auto pairs = hn::Add(straight, crossed);
@@ -152,66 +173,171 @@ class GroupSums {
 
 #endif  // HWY_TARGET == HWY_SCALAR
 
-// Bit i: sums[i] >= least, which is at most 65535.
-HWY_INLINE std::uint32_t lanes_at_least(const std::uint16_t* sums, std::uint32_t least) {
-  const hn::CappedTag<std::uint16_t, kGroupSize> d;
-  const auto limit = hn::Set(d, static_cast<std::uint16_t>(least));
-  std::uint32_t lanes = 0;
-  for (std::size_t i = 0; i < kGroupSize; i += hn::Lanes(d)) {
-    const auto sum = hn::Load(d, sums + i);
-    alignas(8) std::uint8_t bits[8] = {};
-    hn::StoreMaskBits(d, hn::Eq(hn::Max(sum, limit), sum), bits);
-    std::uint32_t word;
-    std::memcpy(&word, bits, sizeof(word));
-    lanes |= word << i;
-  }
-  return lanes;
+// The bits of a mask, lane 0 first.
+template <class D>
+HWY_INLINE std::uint32_t mask_bits(D d, hn::Mask<D> mask) {
+  std::uint8_t bytes[8] = {};
+  hn::StoreMaskBits(d, mask, bytes);
+  std::uint32_t bits;
+  std::memcpy(&bits, bytes, sizeof(bits));
+  return bits;
 }
 
-template <class D8>
-void scan_groups(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
+// Finds the lanes of a group whose sums may score above the threshold: an integer comparison.
+class SumFilter {
+ public:
+  SumFilter(const LookupTable& table, const CodeRun& run) : base_(run.base), scale_(table.scale) {}
+
+  void set_threshold(float threshold) {
+    least_ = static_cast<std::uint16_t>(least_sum(threshold, base_, scale_));
+  }
+
+  HWY_INLINE std::uint32_t survivors(const std::uint16_t* sums, const std::uint8_t* /*terms*/) const {
+    const hn::CappedTag<std::uint16_t, kGroupSize> d;
+    const auto least = hn::Set(d, least_);
+    std::uint32_t lanes = 0;
+    for (std::size_t i = 0; i < kGroupSize; i += hn::Lanes(d)) {
+      const auto sum = hn::Load(d, sums + i);
+      lanes |= mask_bits(d, hn::Eq(hn::Max(sum, least), sum)) << i;
+    }
+    return lanes;
+  }
+
+ private:
+  double base_;
+  double scale_;
+  std::uint16_t least_;
+};
+
+// The same where every vector has its own term: in float, less what float may be wrong by.
+class TermFilter {
+ public:
+  TermFilter(const LookupTable& table, const CodeRun& run)
+      : base_(run.base), scale_(table.scale), term_scale_(run.term_scale) {}
+
+  void set_threshold(float threshold) {
+    const double distance = double{threshold} - base_;
+    const double largest = (double{scale_} + term_scale_) * 65535 + std::fabs(distance);
+    limit_ = static_cast<float>(distance - largest * 0x1p-21);
+    const bool overflows = largest > std::numeric_limits<float>::max() / 2 && std::isfinite(distance);
+    if (overflows) limit_ = std::numeric_limits<float>::quiet_NaN();  // not above anything
+  }
+
+  HWY_INLINE std::uint32_t survivors(const std::uint16_t* sums, const std::uint8_t* terms) const {
+    const hn::CappedTag<float, kGroupSize> d;
+    const hn::Rebind<std::uint16_t, decltype(d)> d16;
+    const hn::Rebind<std::int32_t, decltype(d)> d32;
+    const auto scale = hn::Set(d, scale_);
+    const auto term_scale = hn::Set(d, term_scale_);
+    const auto limit = hn::Set(d, limit_);
+    std::uint32_t lanes = 0;
+    for (std::size_t i = 0; i < kGroupSize; i += hn::Lanes(d)) {
+      const auto* term_lanes = reinterpret_cast<const std::uint16_t*>(terms) + i;
+      const auto sum = hn::ConvertTo(d, hn::PromoteTo(d32, hn::Load(d16, sums + i)));
+      const auto term = hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d16, term_lanes)));
+      const auto score = hn::NegMulAdd(term, term_scale, hn::Mul(sum, scale));
+      lanes |= mask_bits(d, hn::Not(hn::Le(score, limit))) << i;
+    }
+    return lanes;
+  }
+
+ private:
+  double base_;
+  float scale_;
+  float term_scale_;
+  float limit_;
+};
+
+template <class D8, class Filter>
+HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
   const GroupSums<D8> group_sums(table);
-  const bool has_terms = run.term_scale > 0;
-  const std::size_t stride = group_bytes(table.blocks, has_terms);
+  const std::size_t codes_bytes = group_bytes(table.blocks, false);
+  const std::size_t stride = group_bytes(table.blocks, run.term_scale > 0);
+  const float best_possible = score_of(run, table.scale, table.max_sum, 0);
   float threshold = candidates.threshold();
-  std::uint32_t least = has_terms ? 0 : least_sum(threshold, run.base, table.scale);
-  alignas(64) std::uint16_t sums[kGroupSize];
-  for (std::size_t first = 0; first < run.count && least <= table.max_sum; first += kGroupSize) {
-    const std::uint8_t* group = run.groups + first / kGroupSize * stride;
-    group_sums.compute(group, sums);
-    std::uint32_t lanes = lanes_at_least(sums, least);
-    if (run.count - first < kGroupSize) lanes &= kAllLanes >> (kGroupSize - (run.count - first));
-    if (lanes == 0) continue;
-    for (; lanes != 0; lanes &= lanes - 1) {
-      const std::size_t lane = std::countr_zero(lanes);
-      const float score =
-          score_of(run, table.scale, sums[lane], has_terms ? load_term(table.blocks, lane, group) : 0);
-      if (score > candidates.threshold()) {
-        candidates.push({score, run.run, static_cast<std::uint32_t>(first + lane)});
+  Filter filter(table, run);
+  filter.set_threshold(threshold);
+  HWY_ALIGN std::uint16_t sums[2 * kGroupSize];
+  const std::uint8_t* group = run.groups;
+  for (std::size_t first = 0; first < run.count && best_possible > threshold; first += 2 * kGroupSize) {
+    const std::size_t left = run.count - first;
+    std::uint64_t lanes;
+    if (left > kGroupSize) {
+      group_sums.template compute<2>(group, stride, sums);
+      lanes = filter.survivors(sums, group + codes_bytes);
+      lanes |= std::uint64_t{filter.survivors(sums + kGroupSize, group + stride + codes_bytes)} << kGroupSize;
+    } else {
+      group_sums.template compute<1>(group, stride, sums);
+      lanes = filter.survivors(sums, group + codes_bytes);
+    }
+    if (left < 2 * kGroupSize) lanes &= ~std::uint64_t{0} >> (2 * kGroupSize - left);
+    if (lanes != 0) {
+      for (; lanes != 0; lanes &= lanes - 1) {
+        const std::size_t lane = std::countr_zero(lanes);
+        const std::uint32_t term = run.term_scale > 0 ? load_term(table.blocks, lane % kGroupSize,
+                                                                  group + lane / kGroupSize * stride)
+                                                      : 0;
+        const float score = score_of(run, table.scale, sums[lane], term);
+        if (score > candidates.threshold()) {
+          candidates.push({score, run.run, static_cast<std::uint32_t>(first + lane)});
+        }
+      }
+      if (candidates.threshold() != threshold) {
+        threshold = candidates.threshold();
+        filter.set_threshold(threshold);
       }
     }
-    if (candidates.threshold() != threshold) {
-      threshold = candidates.threshold();
-      if (!has_terms) least = least_sum(threshold, run.base, table.scale);
-    }
+    group += 2 * stride;
   }
 }
 
-template <class D8>
-void score_groups(const LookupTable& table, const CodeRun& run, float* scores) {
-  const GroupSums<D8> group_sums(table);
-  const bool has_terms = run.term_scale > 0;
-  const std::size_t stride = group_bytes(table.blocks, has_terms);
-  alignas(64) std::uint16_t sums[kGroupSize];
-  for (std::size_t first = 0; first < run.count; first += kGroupSize) {
-    const std::uint8_t* group = run.groups + first / kGroupSize * stride;
-    group_sums.compute(group, sums);
-    const std::size_t lanes = std::min(kGroupSize, run.count - first);
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-      scores[first + lane] =
-          score_of(run, table.scale, sums[lane], has_terms ? load_term(table.blocks, lane, group) : 0);
-    }
+// score_of() all lanes of a group.
+HWY_INLINE void score_group(const LookupTable& table, const CodeRun& run, const std::uint16_t* sums,
+                            const std::uint8_t* terms, float* scores) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128  // their DemoteTo saturates where others overflow
+  for (std::size_t i = 0; i < kGroupSize; ++i) {
+    std::uint16_t term = 0;
+    if (run.term_scale > 0) std::memcpy(&term, terms + i * sizeof(term), sizeof(term));
+    scores[i] = score_of(run, table.scale, sums[i], term);
   }
+#else
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<std::uint16_t, decltype(d)> d16;
+  const hn::Rebind<std::int32_t, decltype(d)> d32;
+  const hn::Rebind<float, decltype(d)> df;
+  const auto base = hn::Set(d, double{run.base});
+  const auto scale = hn::Set(d, double{table.scale});
+  const auto term_scale = hn::Set(d, double{run.term_scale});
+  for (std::size_t i = 0; i < kGroupSize; i += hn::Lanes(d)) {
+    const auto sum = hn::PromoteTo(d, hn::PromoteTo(d32, hn::Load(d16, sums + i)));
+    auto score = hn::Add(base, hn::Mul(scale, sum));
+    if (run.term_scale > 0) {
+      const auto* term_lanes = reinterpret_cast<const std::uint16_t*>(terms) + i;
+      const auto term = hn::PromoteTo(d, hn::PromoteTo(d32, hn::LoadU(d16, term_lanes)));
+      score = hn::Sub(score, hn::Mul(term_scale, term));
+    }
+    hn::StoreU(hn::DemoteTo(df, score), df, scores + i);
+  }
+#endif
+}
+
+template <class D8>
+HWY_INLINE void score_groups(const LookupTable& table, const CodeRun& run, float* scores) {
+  const GroupSums<D8> group_sums(table);
+  const std::size_t codes_bytes = group_bytes(table.blocks, false);
+  const std::size_t stride = group_bytes(table.blocks, run.term_scale > 0);
+  HWY_ALIGN std::uint16_t sums[kGroupSize];
+  const std::uint8_t* group = run.groups;
+  std::size_t first = 0;
+  for (; first + kGroupSize <= run.count; first += kGroupSize, group += stride) {
+    group_sums.template compute<1>(group, stride, sums);
+    score_group(table, run, sums, group + codes_bytes, scores + first);
+  }
+  if (first == run.count) return;
+  float last[kGroupSize];
+  group_sums.template compute<1>(group, stride, sums);
+  score_group(table, run, sums, group + codes_bytes, last);
+  std::copy_n(last, run.count - first, scores + first);
 }
 
 using WideBytes = hn::CappedTag<std::uint8_t, 64>;
@@ -219,8 +345,14 @@ using BlockBytes =
     hn::CappedTag<std::uint8_t, kBlockBytes>;  // for tables of fewer blocks than a wide vector takes
 
 void adc_scan(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
-  if (table.blocks >= GroupSums<WideBytes>::kStep) return scan_groups<WideBytes>(table, run, candidates);
-  scan_groups<BlockBytes>(table, run, candidates);
+  const bool wide = table.blocks >= GroupSums<WideBytes>::kStep;
+  if (run.term_scale > 0) {
+    if (wide) return scan_groups<WideBytes, TermFilter>(table, run, candidates);
+    scan_groups<BlockBytes, TermFilter>(table, run, candidates);
+  } else {
+    if (wide) return scan_groups<WideBytes, SumFilter>(table, run, candidates);
+    scan_groups<BlockBytes, SumFilter>(table, run, candidates);
+  }
 }
 
 void adc_scores(const LookupTable& table, const CodeRun& run, float* scores) {

@@ -2,6 +2,7 @@
 #include "core/kernels.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "core/simd_targets.hpp"
@@ -185,7 +186,10 @@ bool all_finite(const float* a, std::size_t n) {
 
 // ---- matrix products ----
 
-// Too few rows to repay packing: one sum per pair.
+inline constexpr std::size_t kFewRows = 4;  // too few to repay packing the other matrix
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// One sum per pair.
 void dot_pairs(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
                float* out) {
   for (std::size_t i = 0; i < rows; ++i) {
@@ -197,7 +201,7 @@ void dot_pairs(const float* a, std::size_t rows, const float* b, std::size_t col
 
 void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
                 float* out) {
-  if (rows < 4 || columns < 4) return dot_pairs(a, rows, b, columns, dims, out);
+  if (rows < kFewRows || columns < kFewRows) return dot_pairs(a, rows, b, columns, dims, out);
   HWY_ALIGN float tile[kRowBlock * kPanelColumns];
   for (std::size_t i = 0; i < rows; i += kRowBlock) {
     const std::size_t block_rows = std::min(kRowBlock, rows - i);
@@ -214,46 +218,67 @@ void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t co
   }
 }
 
-// Folds one panel of products into the nearest centroids so far; distances are halved and without ||p||^2.
+// Folds one panel of products into the nearest centroid so far; distances are halved and without ||p||^2.
 HWY_INLINE void update_nearest(const float* products, const float* half_norms, std::size_t first_centroid,
                                std::uint32_t& nearest, float& distance) {
   const FloatVectors d;
   const std::size_t lanes = hn::Lanes(d);
-  const auto left = hn::Sub(hn::Load(d, half_norms), hn::Load(d, products));
-  const auto right = hn::Sub(hn::Load(d, half_norms + lanes), hn::Load(d, products + lanes));
-  if (hn::AllFalse(d, hn::Lt(hn::Min(left, right), hn::Set(d, distance))))
-    return;  // nearly always, after a while
-  for (std::size_t j = 0; j < kPanelColumns; ++j) {
-    const float candidate = half_norms[j] - products[j];
-    if (candidate >= distance) continue;
-    distance = candidate;
-    nearest = static_cast<std::uint32_t>(first_centroid + j);
+  const auto left = hn::Sub(hn::LoadU(d, half_norms), hn::LoadU(d, products));
+  const auto right = hn::Sub(hn::LoadU(d, half_norms + lanes), hn::LoadU(d, products + lanes));
+  const auto least = hn::Min(left, right);
+  if (hn::AllFalse(d, hn::Lt(least, hn::Set(d, distance)))) return;  // nearly always, after a while
+  const auto best = hn::MinOfLanes(d, least);
+  if (!(hn::GetLane(best) < distance)) return;  // overflown products may hide the least
+  std::intptr_t lane = hn::FindFirstTrue(d, hn::Eq(left, best));
+  if (lane < 0) lane = static_cast<std::intptr_t>(lanes) + hn::FindFirstTrue(d, hn::Eq(right, best));
+  distance = hn::GetLane(best);
+  nearest = static_cast<std::uint32_t>(first_centroid + static_cast<std::size_t>(lane));
+}
+
+// Too few points to repay packing.
+void nearest_by_pairs(const float* points, std::size_t n, const float* centroids, const float* half_norms,
+                      std::size_t centroid_count, std::size_t dims, std::uint32_t* nearest, float* distance) {
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = 0; j < centroid_count; ++j) {
+      const Products products{points + i * dims, centroids + j * dims};
+      const float candidate = half_norms[j] - sum_of_products(FloatVectors(), products, dims);
+      if (candidate >= distance[i]) continue;
+      distance[i] = candidate;
+      nearest[i] = static_cast<std::uint32_t>(j);
+    }
   }
 }
 
-std::size_t nearest_scratch_floats(std::size_t /*centroids*/) {
-  return kRowBlock * kPanelColumns + HWY_MAX_BYTES;
-}
-
-void nearest_centroids(const float* points, std::size_t n, const float* centroids, const float* half_norms,
-                       std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
+void nearest_by_panels(const float* points, std::size_t n, const float* centroids, const float* half_norms,
+                       std::size_t centroid_count, std::size_t dims, float* tile, std::uint32_t* nearest,
                        float* distance) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  (void)scratch;
-  HWY_ALIGN float tile[kRowBlock * kPanelColumns];
-  std::fill_n(nearest, n, 0U);
-  std::fill_n(distance, n, kInfinity);
   for (std::size_t i = 0; i < n; i += kRowBlock) {
     const std::size_t rows = std::min(kRowBlock, n - i);
     for (std::size_t j = 0; j < centroid_count; j += kPanelColumns) {
       const std::size_t columns = std::min(kPanelColumns, centroid_count - j);
-      HWY_ALIGN float panel_half_norms[kPanelColumns];
-      std::fill_n(std::copy_n(half_norms + j, columns, panel_half_norms), kPanelColumns - columns, kInfinity);
+      float panel_half_norms[kPanelColumns];
+      std::fill(std::copy_n(half_norms + j, columns, panel_half_norms), std::end(panel_half_norms),
+                kInfinity);
       multiply_panel(points + i * dims, rows, centroids + j * dims, columns, dims, tile, kPanelColumns);
       for (std::size_t r = 0; r < rows; ++r) {
         update_nearest(tile + r * kPanelColumns, panel_half_norms, j, nearest[i + r], distance[i + r]);
       }
     }
+  }
+}
+
+// One row block of products with one panel of centroids.
+std::size_t nearest_scratch_floats(std::size_t /*centroids*/) { return kRowBlock * kPanelColumns; }
+
+void nearest_centroids(const float* points, std::size_t n, const float* centroids, const float* half_norms,
+                       std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
+                       float* distance) {
+  std::fill_n(nearest, n, 0U);
+  std::fill_n(distance, n, kInfinity);
+  if (n < kFewRows) {
+    nearest_by_pairs(points, n, centroids, half_norms, centroid_count, dims, nearest, distance);
+  } else {
+    nearest_by_panels(points, n, centroids, half_norms, centroid_count, dims, scratch, nearest, distance);
   }
   for (std::size_t i = 0; i < n; ++i) distance[i] *= 2;
 }

@@ -138,7 +138,7 @@ TEST(Kernels, NearestCentroids) {
   on_every_target([] {
     for (const std::size_t count : {1, 2, 15, 32, 33, 200}) {
       for (const std::size_t dims : {1, 3, 100, 300}) {
-        const std::size_t n = 290;
+        const std::size_t n = dims == 100 ? 3 : 290;
         const std::vector<float> points = normals(n * dims, 7);
         std::vector<float> centroids = normals(count * dims, 8);
         if (count > 3) std::copy_n(&centroids[0], dims, &centroids[(count - 1) * dims]);  // a tie
@@ -165,6 +165,24 @@ TEST(Kernels, NearestCentroids) {
           ASSERT_NEAR(distance[i] + inner_product(p, p, dims), least, tolerance);
         }
       }
+    }
+  });
+}
+
+TEST(Kernels, NearestCentroidsOfHugePoints) {
+  on_every_target([] {
+    const std::size_t n = 40, count = 21, dims = 9;
+    std::vector<float> points(n * dims), centroids(count * dims), half_norms(count);
+    std::mt19937 random(9);
+    for (float& x : points) x = random() % 2 ? 3e38F : -3e38F;
+    for (float& x : centroids) x = random() % 2 ? 3e38F : -3e38F;
+    for (float& x : half_norms) x = random() % 2 ? INFINITY : 3e38F;
+    std::vector<float> scratch(nearest_scratch_floats(count)), distance(n);
+    std::vector<std::uint32_t> nearest(n);
+    for (const std::size_t some : {std::size_t{1}, n}) {
+      nearest_centroids(points.data(), some, centroids.data(), half_norms.data(), count, dims, scratch.data(),
+                        nearest.data(), distance.data());
+      for (std::size_t i = 0; i < some; ++i) ASSERT_LT(nearest[i], count);
     }
   });
 }

@@ -10,6 +10,8 @@
 #include <tuple>
 #include <vector>
 
+#include "every_target.hpp"
+
 namespace scann {
 namespace {
 
@@ -74,6 +76,26 @@ TEST_P(CandidateBufferTest, ThresholdIsTheLeastOfTheKBest) {
   }
   const float least = buffer.finish().back().score;
   EXPECT_EQ(buffer.threshold(), least);
+}
+
+TEST(CandidateBuffer, SelectionIsTheSameWithoutOrder) {
+  on_every_target([] {
+    std::mt19937 random(3);
+    std::vector<Candidate> memory(CandidateBuffer::capacity_for(50)), stream(1000);
+    for (std::uint32_t i = 0; i < stream.size(); ++i) stream[i] = {static_cast<float>(random() % 300), 0, i};
+    CandidateBuffer buffer(memory, 50);
+    for (const Candidate& candidate : stream) buffer.push(candidate);
+    std::vector<Candidate> selected(buffer.select().begin(), buffer.select().end());
+    std::sort(selected.begin(), selected.end(), better);
+    std::sort(stream.begin(), stream.end(), better);
+    stream.resize(50);
+    expect_equal(selected, stream);
+  });
+}
+
+TEST(CandidateBuffer, ZerosOfBothSignsAreEqual) {
+  const std::vector<Candidate> stream = {{-0.0F, 0, 2}, {0.0F, 0, 3}, {-0.0F, 0, 0}, {0.0F, 0, 1}};
+  expect_equal(select(stream, 3, false), {{-0.0F, 0, 0}, {0.0F, 0, 1}, {-0.0F, 0, 2}});
 }
 
 TEST(CandidateBuffer, InfiniteScores) {
