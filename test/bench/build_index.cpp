@@ -26,8 +26,10 @@ class Progress {
   Progress(Connection& observer, int pid)
       : observer_(observer),
         query_(
-            "SELECT phase, greatest(blocks_done, tuples_done), greatest(blocks_total, tuples_total) "
-            "FROM pg_stat_progress_create_index WHERE pid = " +
+            "SELECT phase, CASE WHEN by_tuples THEN tuples_done ELSE blocks_done END, "
+            "CASE WHEN by_tuples THEN tuples_total ELSE blocks_total END "
+            "FROM pg_stat_progress_create_index, LATERAL (SELECT tuples_total > 0) AS unit(by_tuples) "
+            "WHERE pid = " +
             std::to_string(pid)) {}
 
   void Poll() {

@@ -55,9 +55,8 @@ void Load(const Options& options, Report& report) {
   connection.Run("SET client_min_messages = warning; DROP TABLE IF EXISTS " + options.table);
   connection.Run("CREATE TABLE " + options.table + " (" + id + ", v " + options.type + label + ")");
 
-  if (options.type == "real[]" || options.type == "vector") {
-    const auto format = options.type == "vector" ? VectorFormat::kPgvector : VectorFormat::kRealArray;
-    CopyRows(connection, options.table, format, rows, labels);
+  if (const auto format = BinaryFormatOf(options.type)) {
+    CopyRows(connection, options.table, *format, rows, labels);
   } else {
     // Any other type is filled by a cast on the server.
     connection.Run("CREATE TEMPORARY TABLE scann_bench_rows (id int, v real[]" + label + ")");

@@ -62,7 +62,7 @@ const std::vector<Option>& AllOptions() {
       {"--holdout", "N", "keep N random rows out of the table, as queries", Number(&Options::holdout)},
       {"--seed", "N", "of what is random (default: 1)", Number(&Options::seed)},
       {"--normalise", nullptr, "scale rows and queries to unit length", Switch(&Options::normalise, true)},
-      {"--type", "TYPE", "column type: real[] (default), vector, or any that real[] casts to",
+      {"--type", "TYPE", "column type: real[] (default), vector(100), or any that real[] casts to",
        Text(&Options::type)},
       {"--labels", "FILE", "adds a column label with the file's lines", Text(&Options::labels)},
       {"--no-primary-key", nullptr, "leave id without an index", Switch(&Options::primary_key, false)},

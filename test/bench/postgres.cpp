@@ -93,6 +93,12 @@ void BinaryWriter::Int32(std::int32_t value) {
 
 void BinaryWriter::Float(float value) { Int32(std::bit_cast<std::int32_t>(value)); }
 
+std::optional<VectorFormat> BinaryFormatOf(std::string_view type) {
+  if (type == "real[]") return VectorFormat::kRealArray;
+  if (type == "vector" || type.starts_with("vector(")) return VectorFormat::kPgvector;
+  return std::nullopt;
+}
+
 void AppendVector(BinaryWriter& out, VectorFormat format, std::span<const float> vector) {
   const auto dims = static_cast<std::int32_t>(vector.size());
   if (format == VectorFormat::kPgvector) {

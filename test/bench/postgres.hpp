@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -85,6 +86,9 @@ class BinaryWriter {
 
 // The binary format of a vector: real[], or pgvector's `vector`.
 enum class VectorFormat { kRealArray, kPgvector };
+
+// The format of a column type such as real[] or vector(100); none for types that need a cast from real[].
+std::optional<VectorFormat> BinaryFormatOf(std::string_view type);
 
 void AppendVector(BinaryWriter& out, VectorFormat format, std::span<const float> vector);
 

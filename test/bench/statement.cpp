@@ -16,10 +16,9 @@ Oid TypeOid(Connection& connection, const std::string& type) {
 Statement::Statement(const Options& options, Connection& connection, const std::string& name)
     : name_(name),
       connection_(connection),
-      format_(options.type == "vector" ? VectorFormat::kPgvector : VectorFormat::kRealArray),
+      format_(BinaryFormatOf(options.type).value_or(VectorFormat::kRealArray)),
       numbered_(options.where.find("{i}") != std::string::npos) {
-  const bool cast = options.type != "vector" && options.type != "real[]";
-  const std::string parameter = cast ? "$1::real[]::" + options.type : "$1";
+  const std::string parameter = BinaryFormatOf(options.type) ? "$1" : "$1::" + options.type;
   const std::string where = options.where.empty() ? "" : " WHERE " + Substitute(options.where, "i", "$2");
   sql_ = "SELECT id FROM " + options.table + where + " ORDER BY v " + options.op + " " + parameter +
          " LIMIT " + std::to_string(options.limit);
