@@ -6,13 +6,84 @@
 #include <cmath>
 #include <limits>
 
+#include "core/simd_targets.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/scalar_quantizer.cpp"
+#include "hwy/foreach_target.h"
+// After foreach_target.h:
+#include "hwy/highway.h"
+
+#ifndef SCANN_CORE_SCALAR_QUANTIZER_CPP_
+#define SCANN_CORE_SCALAR_QUANTIZER_CPP_
 namespace scann {
+
+struct Quantisation {
+  float scale;
+  double squared_error;
+};
+
+}  // namespace scann
+#endif  // SCANN_CORE_SCALAR_QUANTIZER_CPP_
+
+HWY_BEFORE_NAMESPACE();
+namespace scann::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+inline constexpr int kLevels = 127;
+
+float largest_magnitude(const float* x, std::size_t n) {
+  const hn::ScalableTag<float> d;
+  auto largest = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+  float result = hn::GetLane(hn::MaxOfLanes(d, largest));
+  for (; i < n; ++i) result = std::max(result, std::fabs(x[i]));
+  return result;
+}
+
+// Rounds whole vectors of x / scale to levels from position i on, adds up the squared errors, and moves i
+// behind. In double, where level * scale is exact and the inverse of a denormal scale exists.
+template <class D>
+HWY_INLINE double quantise_vectors(D d, const float* x, std::size_t n, float scale, std::size_t& i,
+                                   std::int8_t* v) {
+  const auto scales = hn::Set(d, double{scale});
+  const auto inverses = hn::Set(d, scale > 0 ? 1.0 / scale : 0.0);
+  auto squared_errors = hn::Zero(d);
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
+    const auto value = hn::PromoteTo(d, hn::LoadU(hn::Rebind<float, D>(), x + i));
+    const auto nearest = hn::Round(hn::Mul(value, inverses));
+    const auto level = hn::Min(hn::Max(nearest, hn::Set(d, -kLevels)), hn::Set(d, kLevels));
+    const auto error = hn::NegMulAdd(level, scales, value);
+    squared_errors = hn::MulAdd(error, error, squared_errors);
+    const hn::Rebind<std::int8_t, D> d8;
+    hn::StoreU(hn::DemoteTo(d8, hn::DemoteTo(hn::Rebind<std::int32_t, D>(), level)), d8, v + i);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, squared_errors));
+}
+
+Quantisation quantise(const float* x, std::size_t n, std::int8_t* v) {
+  // May be 0 for a denormal vector: then the levels are zero and the error is the norm.
+  const float scale = largest_magnitude(x, n) / kLevels;
+  std::size_t i = 0;
+  const double squared_error = quantise_vectors(hn::ScalableTag<double>(), x, n, scale, i, v);
+  return {scale, squared_error + quantise_vectors(hn::CappedTag<double, 1>(), x, n, scale, i, v)};
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace scann::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace scann {
+
+HWY_EXPORT(quantise);
+
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kFloatRounding = 0x1p-24;
 constexpr double kDoubleRounding = 0x1p-53;
-constexpr int kLevels = 127;
 
 // Covers the rounding of a sum of n products in double, and of the few operations around it.
 double double_slack(std::size_t n) { return (static_cast<double>(n) + 16) * 2 * kDoubleRounding; }
@@ -31,22 +102,9 @@ ErrorBound encode_error_bound(double error) {
 float decode_error_bound(ErrorBound bound) { return std::bit_cast<float>(std::uint32_t{bound} << 16); }
 
 ScalarQuantized scalar_quantize(std::span<const float> x, std::span<std::int8_t> v) {
-  float largest = 0;
-  for (const float component : x) largest = std::max(largest, std::fabs(component));
-
-  // A denormal vector may have scale 0; then v is zero and the error is the norm. Division in double, since
-  // the inverse of a denormal scale is beyond float.
-  const float scale = largest / kLevels;
-  const double inverse = scale > 0 ? 1.0 / scale : 0.0;
-  double squared_error = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double level = std::clamp(std::nearbyint(x[i] * inverse), -double{kLevels}, double{kLevels});
-    v[i] = static_cast<std::int8_t>(level);
-    const double error = x[i] - level * scale;  // the product is exact: 24 bits times 7
-    squared_error += error * error;
-  }
-  const double error = std::sqrt(squared_error) * (1 + double_slack(x.size()));
-  return {scale, encode_error_bound(error)};
+  const Quantisation result = HWY_DYNAMIC_DISPATCH(quantise)(x.data(), x.size(), v.data());
+  const double error = std::sqrt(result.squared_error) * (1 + double_slack(x.size()));
+  return {result.scale, encode_error_bound(error)};
 }
 
 double inner_product_lower_bound(double dot, double query_norm, float scale, double code_norm,
@@ -75,3 +133,4 @@ double distance_lower_bound(double squared, ErrorBound error, std::size_t dims) 
 }
 
 }  // namespace scann
+#endif  // HWY_ONCE

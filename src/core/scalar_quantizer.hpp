@@ -25,8 +25,8 @@ ScalarQuantized scalar_quantize(std::span<const float> x, std::span<std::int8_t>
 
 // A lower bound of -<q,x>, given dot = dot_i8(q, v) as computed, query_norm >= ||q|| and code_norm >= ||v||;
 // includes the slack for the rounding of dot itself.
-double inner_product_lower_bound(double dot, double query_norm, float scale, double code_norm, ErrorBound error,
-                                 std::size_t dims);
+double inner_product_lower_bound(double dot, double query_norm, float scale, double code_norm,
+                                 ErrorBound error, std::size_t dims);
 
 // A lower bound (>= 0) of ||q - x||, given squared = squared_distance_i8(q, v, scale) as computed.
 double distance_lower_bound(double squared, ErrorBound error, std::size_t dims);
