@@ -17,16 +17,16 @@ namespace scann {
 namespace {
 
 constexpr int kMaxDescentRounds = 3;
-constexpr std::size_t kMaxL2Rows = 32768;   // 16 codewords need no more
 constexpr std::size_t kStopInterval = 256;  // rows between two polls of stop()
 
 std::size_t width_of(const CodebookShape& shape, std::size_t block) {
   return std::min<std::size_t>(shape.dims_per_block, shape.dims - block * shape.dims_per_block);
 }
 
+// 1 / ||x||, or 0 for a vector so short that it has no usable direction.
 float inverse_norm(const float* x, std::size_t dims) {
-  const double norm = std::sqrt(inner_product(x, x, dims));
-  return norm > 0 ? static_cast<float>(1 / norm) : 0.0F;
+  const auto inverse = static_cast<float>(1 / std::sqrt(inner_product(x, x, dims)));
+  return std::isfinite(inverse) ? inverse : 0.0F;
 }
 
 // The sub-vectors of one block over a subsample, for plain k-means.
@@ -41,7 +41,7 @@ struct BlockSample {
 
 BlockSample block_sample(const CodebookShape& shape, std::size_t block, std::span<const float> residuals,
                          std::span<const PointWeight> weights) {
-  const std::size_t stride = (weights.size() + kMaxL2Rows - 1) / kMaxL2Rows;
+  const std::size_t stride = (weights.size() + kCodebookTrainingRows - 1) / kCodebookTrainingRows;
   const std::size_t count = (weights.size() + stride - 1) / stride;
   const std::size_t width = width_of(shape, block);
   BlockSample sample{shape.dims_per_block, std::vector<float>(count * shape.dims_per_block, 0.0F), {}};

@@ -46,8 +46,7 @@ double distortion(std::vector<double> variances) {
   return sum;
 }
 
-// How many dimensions the last block lacks is nobody's gain or loss: blocks are [b * width, (b + 1) * width)
-// of `order`.
+// Which dimensions come where: block b has those at [b * width, (b + 1) * width), the last one perhaps fewer.
 using Order = std::vector<std::size_t>;
 
 double total_distortion(const Eigen::MatrixXd& covariance, const Order& order, std::size_t width) {

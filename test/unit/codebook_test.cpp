@@ -306,6 +306,14 @@ TEST(TrainCodebook, DegenerateInputs) {
   EXPECT_NEAR(single.encode_all(), 0, 1e-8);
 }
 
+TEST(UpdateCodewords, PointsWithoutDirectionSpoilNothing) {
+  Problem problem = random_problem(4, 2, 400);
+  for (std::size_t i = 0; i < 32; ++i) std::fill_n(&problem.points[i * 4], 4, i % 2 == 0 ? 0.0F : 1e-45F);
+  const double before = problem.loss();
+  ASSERT_TRUE(problem.update());
+  EXPECT_LT(problem.loss(), before);
+}
+
 TEST(TrainCodebook, WeightlessPointsDoNotCount) {
   Problem problem = random_problem(4, 2, 400);
   Problem halved = problem;

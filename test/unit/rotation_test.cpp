@@ -1,5 +1,5 @@
 // Which basis is chosen for which covariance, that it is orthonormal and balanced, and that product codes
-// gain by it; 2 to 2,049 dimensions, blocks that do not divide them, degenerate samples.
+// gain by it; 1 to 1,025 dimensions, blocks that do not divide them, degenerate samples.
 #include "core/rotation.hpp"
 
 #include <gtest/gtest.h>
