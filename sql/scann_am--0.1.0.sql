@@ -57,3 +57,37 @@ CREATE OPERATOR CLASS real_cosine_ops FOR TYPE real[] USING scann AS
 CREATE OPERATOR CLASS real_l2_ops FOR TYPE real[] USING scann AS
     OPERATOR 1 <-> (real[], real[]) FOR ORDER BY float_ops,
     FUNCTION 1 scann_real_l2_support(internal);
+
+-- ---- Inspection --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION scann_index_info(
+    index regclass,
+    OUT metric text, OUT dimensions int, OUT trained boolean, OUT needs_reindex boolean, OUT num_leaves int,
+    OUT dimensions_per_block int, OUT rows bigint, OUT void_entries bigint, OUT null_rows bigint,
+    OUT rows_at_build bigint, OUT anisotropic_quantization_threshold float8, OUT effective_dimensions float8,
+    OUT rotation text, OUT instruction_set text)
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION scann_partitions(
+    index regclass,
+    OUT partition int, OUT rows bigint, OUT void_entries bigint, OUT pages bigint, OUT sigma float8)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+CREATE FUNCTION scann_check(index regclass, heapallindexed boolean DEFAULT false) RETURNS void
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL UNSAFE;
+
+CREATE FUNCTION scann_evaluate_recall(index regclass, k int DEFAULT 10, queries int DEFAULT 100) RETURNS float8
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL UNSAFE;
+
+CREATE FUNCTION scann_scan_stats(
+    OUT rounds bigint, OUT leaves bigint, OUT entries bigint, OUT reordered bigint, OUT returned bigint)
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
+
+COMMENT ON FUNCTION scann_index_info(regclass) IS 'what a scann index holds';
+COMMENT ON FUNCTION scann_partitions(regclass) IS 'the partitions of a scann index';
+COMMENT ON FUNCTION scann_check(regclass, boolean) IS
+    'verifies the pages of a scann index and, if asked, that every row is indexed; raises an error otherwise';
+COMMENT ON FUNCTION scann_evaluate_recall(regclass, int, int) IS
+    'recall@k of a scann index at the current settings, with rows of the table as queries';
+COMMENT ON FUNCTION scann_scan_stats() IS 'what this session''s last scann index scan did';

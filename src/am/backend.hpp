@@ -1,5 +1,5 @@
-// The one way to PostgreSQL's headers: includes them as C, removes the macros that clash with C++, and holds every
-// difference between server versions. Include it after the C++ and core headers.
+// The one way to PostgreSQL's headers: includes them as C, removes the macros that clash with C++, and holds
+// every difference between server versions. Include it after the C++ and core headers.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@ extern "C" {
 #include <postgres.h>
 
 #include <access/amapi.h>
-#include <access/generic_xlog.h>
 #include <access/genam.h>
+#include <access/generic_xlog.h>
 #include <access/htup_details.h>
 #include <access/relation.h>
 #include <access/reloptions.h>
@@ -72,11 +72,11 @@ extern "C" {
 #define PGDLLEXPORT __attribute__((visibility("default")))
 
 // Declares and opens the definition of an SQL-callable function.
-#define SCANN_FUNCTION(name)                         \
-  extern "C" {                                       \
-  PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);          \
-  PG_FUNCTION_INFO_V1(name);                         \
-  }                                                  \
+#define SCANN_FUNCTION(name)                \
+  extern "C" {                              \
+  PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
+  PG_FUNCTION_INFO_V1(name);                \
+  }                                         \
   Datum name([[maybe_unused]] PG_FUNCTION_ARGS)
 
 #undef Min
@@ -118,6 +118,15 @@ inline void walk_plan_children(PlanState* node, bool (*visit)(PlanState*, void*)
 #endif
 }
 
+inline IndexScanDesc begin_index_scan(Relation heap, Relation index, Snapshot snapshot, int keys,
+                                      int order_bys) {
+#if PG_VERSION_NUM >= 180000
+  return index_beginscan(heap, index, snapshot, nullptr, keys, order_bys);
+#else
+  return index_beginscan(heap, index, snapshot, keys, order_bys);
+#endif
+}
+
 inline void vacuum_pause([[maybe_unused]] bool is_analyze = false) {
 #if PG_VERSION_NUM >= 180000
   vacuum_delay_point(is_analyze);
@@ -126,7 +135,8 @@ inline void vacuum_pause([[maybe_unused]] bool is_analyze = false) {
 #endif
 }
 
-// Calls into core code that may throw: an exception becomes a PostgreSQL error, raised after the handler has ended.
+// Calls into core code that may throw: an exception becomes a PostgreSQL error, raised after the handler has
+// ended.
 template <class Function>
 void call_core(Function&& function) {
   char message[256] = "";
@@ -159,7 +169,8 @@ T* make_in_context(Arguments&&... arguments) {
 // Palloc'd arrays, in the current memory context; may exceed 1 GB.
 template <class T>
 std::span<T> palloc_span(std::size_t count) {
-  return {static_cast<T*>(MemoryContextAllocHuge(CurrentMemoryContext, std::max<std::size_t>(count, 1) * sizeof(T))),
+  return {static_cast<T*>(
+              MemoryContextAllocHuge(CurrentMemoryContext, std::max<std::size_t>(count, 1) * sizeof(T))),
           count};
 }
 
@@ -175,7 +186,8 @@ class PallocArray {
   void reserve(std::size_t capacity) {
     if (capacity <= capacity_) return;
     const std::size_t bytes = capacity * sizeof(T);
-    data_ = static_cast<T*>(data_ == nullptr ? MemoryContextAllocHuge(context_, bytes) : repalloc_huge(data_, bytes));
+    data_ = static_cast<T*>(data_ == nullptr ? MemoryContextAllocHuge(context_, bytes)
+                                             : repalloc_huge(data_, bytes));
     capacity_ = capacity;
   }
   void resize(std::size_t size) {

@@ -1,5 +1,5 @@
-// Scoped buffer pins and locks, and WAL records. Their destructors only do what a transaction abort would do anyway,
-// so that an ereport which jumps over them loses nothing.
+// Scoped buffer pins and locks, and WAL records. Their destructors only do what a transaction abort would do
+// anyway, so that an ereport which jumps over them loses nothing.
 #pragma once
 
 #include "am/backend.hpp"
@@ -41,8 +41,8 @@ class LockedBuffer {
   Buffer buffer_;
 };
 
-// One atomic, WAL-logged change to at most four pages. Register pages in ascending lock order, change the returned
-// copies, commit().
+// One atomic, WAL-logged change to at most four pages. Register pages in ascending lock order, change the
+// returned copies, commit().
 class WalRecord {
  public:
   explicit WalRecord(Relation relation) : state_(GenericXLogStart(relation)) {}

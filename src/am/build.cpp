@@ -43,8 +43,8 @@ class EntrySorter {
     Oid operators[] = {Int4LessOperator, Int8LessOperator};
     Oid collations[] = {InvalidOid, InvalidOid};
     bool nulls_first[] = {false, false};
-    sort_ = tuplesort_begin_heap(descriptor_, 2, attributes, operators, collations, nulls_first, memory_kb, nullptr,
-                                 TUPLESORT_NONE);
+    sort_ = tuplesort_begin_heap(descriptor_, 2, attributes, operators, collations, nulls_first, memory_kb,
+                                 nullptr, TUPLESORT_NONE);
     in_ = MakeSingleTupleTableSlot(descriptor_, &TTSOpsVirtual);
     out_ = MakeSingleTupleTableSlot(descriptor_, &TTSOpsMinimalTuple);
     geometry_changed();
@@ -62,7 +62,8 @@ class EntrySorter {
     char* to = VARDATA(payload_);
     std::memcpy(to, &header, sizeof(header));
     if (entry.codes != nullptr) std::memcpy(to + sizeof(header), entry.codes, geometry_.blocks());
-    if (entry.vector != nullptr) std::memcpy(to + sizeof(header) + geometry_.blocks(), entry.vector, geometry_.dims());
+    if (entry.vector != nullptr)
+      std::memcpy(to + sizeof(header) + geometry_.blocks(), entry.vector, geometry_.dims());
     ExecClearTuple(in_);
     in_->tts_values[0] = Int32GetDatum(partition);
     in_->tts_values[1] = Int64GetDatum(static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 |
@@ -120,7 +121,8 @@ class Build {
         memory_(static_cast<std::size_t>(maintenance_work_mem) * 1024),
         reader_(index),
         build_context_(CurrentMemoryContext),
-        row_context_(AllocSetContextCreate(CurrentMemoryContext, "scann build row", ALLOCSET_DEFAULT_SIZES)) {}
+        row_context_(AllocSetContextCreate(CurrentMemoryContext, "scann build row", ALLOCSET_DEFAULT_SIZES)) {
+  }
 
   IndexBuildResult* run() {
     train();
@@ -139,8 +141,8 @@ class Build {
   Model& model() { return trained_.model; }
 
   void train() {
-    const MemoryContext old =
-        MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "scann training", ALLOCSET_DEFAULT_SIZES));
+    const MemoryContext old = MemoryContextSwitchTo(
+        AllocSetContextCreate(CurrentMemoryContext, "scann training", ALLOCSET_DEFAULT_SIZES));
     const MemoryContext training = CurrentMemoryContext;
     report_phase(BuildPhase::kSample);
     Sample sample = take_sample(heap_, index_, info_, options_, sample_memory(memory_));
@@ -162,7 +164,8 @@ class Build {
     MemoryContextDelete(training);
   }
 
-  static void load_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull, bool /*alive*/, void* build) {
+  static void load_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull, bool /*alive*/,
+                       void* build) {
     static_cast<Build*>(build)->add_row(*tid, values[0], isnull[0]);
   }
 
@@ -199,7 +202,8 @@ class Build {
   void add_row(const ItemPointerData& tid, Datum value, bool isnull) {
     const MemoryContext old = MemoryContextSwitchTo(row_context_);
     ++index_tuples_;
-    const std::span<const float> row = isnull ? std::span<const float>() : reader_.read(value, model().meta.dims);
+    const std::span<const float> row =
+        isnull ? std::span<const float>() : reader_.read(value, model().meta.dims);
     if (row.empty()) {
       Entry entry;
       entry.error = static_cast<ErrorBound>(isnull ? NullReason::kNull : NullReason::kZeroVector);
@@ -281,7 +285,8 @@ class Build {
       partition.head = write_list(model().leaf, static_cast<int32>(p), &residual_sum);
       const auto count = static_cast<double>(last_list_size_);
       partition.count = static_cast<uint32>(last_list_size_);
-      partition.sigma = count > 0 ? static_cast<float>(std::sqrt(residual_sum / count / model().meta.dims)) : 0;
+      partition.sigma =
+          count > 0 ? static_cast<float>(std::sqrt(residual_sum / count / model().meta.dims)) : 0;
       weighted_sigma += count * partition.sigma;
       rows += count;
     }

@@ -11,14 +11,16 @@
 namespace scann::am {
 namespace {
 
-// Re-ordering a candidate costs about as much as scoring this many codes (page pin, int8 product, heap fetches).
+// Re-ordering a candidate costs about as much as scoring this many codes (page pin, int8 product, heap
+// fetches).
 constexpr double kCandidateCost = 150;
 
-constexpr std::uint32_t kCandidateChoices[] = {10,  16,  25,  40,   64,   100,  160,  250,
-                                               400, 640, 1000, 1600, 2500, 4000};
-constexpr float kMargins[] = {-5.0F, -4.5F, -4.0F, -3.75F, -3.5F, -3.25F, -3.0F, -2.75F, -2.5F, -2.25F, -2.0F,
-                              -1.75F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F, -0.25F, 0.0F, 0.5F, 1.0F};
-constexpr float kLeafCounts[] = {1,  2,  3,  4,  5,  6,   8,   10,  12,  15,  18,  22,  27,   33,   40,
+constexpr std::uint32_t kCandidateChoices[] = {10,  16,  25,  40,   64,   100,  160,
+                                               250, 400, 640, 1000, 1600, 2500, 4000};
+constexpr float kMargins[] = {-5.0F,  -4.5F,  -4.0F,  -3.75F, -3.5F,  -3.25F, -3.0F,
+                              -2.75F, -2.5F,  -2.25F, -2.0F,  -1.75F, -1.5F,  -1.25F,
+                              -1.0F,  -0.75F, -0.5F,  -0.25F, 0.0F,   0.5F,   1.0F};
+constexpr float kLeafCounts[] = {1,  2,  3,  4,  5,   6,   8,   10,  12,  15,  18,  22,  27,   33,   40,
                                  50, 60, 75, 90, 110, 140, 180, 230, 300, 400, 550, 750, 1000, 1500, 2500};
 
 // The place of a query's own row.
@@ -29,7 +31,9 @@ constexpr std::uint32_t kSelf = UINT32_MAX;
 // Scratch of run().
 struct ReplayState {
   ReplayState(const Model& model, std::span<const float> margins)
-      : grid(kCalibratedLimits, kCandidateChoices, margins), query(model), stop_values(grid.candidate_choices()) {}
+      : grid(kCalibratedLimits, kCandidateChoices, margins),
+        query(model),
+        stop_values(grid.candidate_choices()) {}
   EffortGrid grid;
   Query query;
   std::vector<float> stop_values;
@@ -52,7 +56,8 @@ Calibrator::Calibrator(Metric metric, std::size_t dims, std::span<const float> q
   std::copy(queries.begin(), queries.end(), queries_.begin());
   std::copy(tids.begin(), tids.end(), tids_.begin());
   std::fill(counts_.begin(), counts_.end(), 0);
-  std::fill(selves_.begin(), selves_.end(), Neighbor{.score = 0, .partition = kSelf, .position = kSelf, .tid = {}});
+  std::fill(selves_.begin(), selves_.end(),
+            Neighbor{.score = 0, .partition = kSelf, .position = kSelf, .tid = {}});
 }
 
 std::size_t Calibrator::memory(std::size_t queries, std::size_t dims) {
@@ -176,7 +181,8 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
     call_core([&] {
       state.truths.clear();
       for (std::uint32_t r = 0; r < neighbors.size(); ++r) {
-        if (neighbors[r].partition != leaf.partition || neighbors[r].position >= state.scores.size()) continue;
+        if (neighbors[r].partition != leaf.partition || neighbors[r].position >= state.scores.size())
+          continue;
         state.truths.push_back({r, neighbors[r].position});
       }
       state.grid.score_leaf(state.scores, state.truths);

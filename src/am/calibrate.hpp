@@ -1,5 +1,5 @@
-// Calibration of a fresh index: sampled rows run as queries against exact answers, and the effort that each recall
-// needs is stored in the meta page.
+// Calibration of a fresh index: sampled rows run as queries against exact answers, and the effort that each
+// recall needs is stored in the meta page.
 #pragma once
 
 #include "am/model.hpp"
@@ -9,13 +9,14 @@ namespace scann::am {
 // Rows that Calibrator::observe() takes at a time.
 inline constexpr std::size_t kCalibrationBatch = 256;
 
-// Collects the exact nearest neighbours of the calibration queries while a build passes over the rows, and where the
-// build puts them.
+// Collects the exact nearest neighbours of the calibration queries while a build passes over the rows, and
+// where the build puts them.
 class Calibrator {
  public:
   // `queries`: count x dims centred rows, with the TIDs they were sampled from, so that a query does not find
   // itself. Allocates in the current context; copies the queries.
-  Calibrator(Metric metric, std::size_t dims, std::span<const float> queries, std::span<const ItemPointerData> tids);
+  Calibrator(Metric metric, std::size_t dims, std::span<const float> queries,
+             std::span<const ItemPointerData> tids);
 
   // Bytes that a calibrator allocates.
   static std::size_t memory(std::size_t queries, std::size_t dims);
@@ -25,7 +26,8 @@ class Calibrator {
                std::span<const std::uint32_t> partitions);
   // All rows were observed: call once before placed().
   void rank();
-  // The row was written to its partition's list as its `position`-th entry. Called in order of (partition, TID).
+  // The row was written to its partition's list as its `position`-th entry. Called in order of (partition,
+  // TID).
   void placed(std::uint32_t partition, const ItemPointerData& tid, std::uint32_t position);
   // Replays searches on the finished leaf lists.
   EffortTable run(Relation index, const Model& model);
@@ -43,7 +45,9 @@ class Calibrator {
     std::uint32_t rank;
   };
 
-  std::span<Neighbor> neighbors_of(std::size_t query) { return neighbors_.subspan(query * kept_, counts_[query]); }
+  std::span<Neighbor> neighbors_of(std::size_t query) {
+    return neighbors_.subspan(query * kept_, counts_[query]);
+  }
   void insert(std::size_t query, const Neighbor& neighbor);
   const Neighbor& at(const Place& place) const;
   void replay(Relation index, const Model& model, std::size_t query, struct ReplayState& state);
@@ -54,11 +58,11 @@ class Calibrator {
   std::span<float> queries_;
   std::span<ItemPointerData> tids_;
   std::size_t kept_;
-  std::span<Neighbor> neighbors_;      // count x kept, best first once ranked
+  std::span<Neighbor> neighbors_;  // count x kept, best first once ranked
   std::span<std::uint32_t> counts_;
-  std::span<Neighbor> selves_;         // each query's own row
-  std::span<float> products_;          // all queries times a batch of rows
-  std::span<Place> places_;            // all neighbours by (partition, TID)
+  std::span<Neighbor> selves_;  // each query's own row
+  std::span<float> products_;   // all queries times a batch of rows
+  std::span<Place> places_;     // all neighbours by (partition, TID)
   std::size_t next_place_ = 0;
 };
 

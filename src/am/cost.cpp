@@ -1,11 +1,12 @@
 // Planner costs.
 //
-// Startup is the first round of a search, which LIMIT queries mostly end with. Total is what a query that wants every
-// row pays: all entries compared, all rows fetched, all sorted; never less than a sequential scan and a sort.
+// Startup is the first round of a search, which LIMIT queries mostly end with. Total is what a query that
+// wants every row pays: all entries compared, all rows fetched, all sorted; never less than a sequential scan
+// and a sort.
 #include "am/cost.hpp"
 
-#include "am/search.hpp"
 #include "am/options.hpp"
+#include "am/search.hpp"
 
 extern "C" {
 #include <access/genam.h>
@@ -14,7 +15,8 @@ extern "C" {
 namespace scann::am {
 namespace {
 
-// Prices in units of cpu_operator_cost: a code scored, an int8 vector compared (a component), a candidate re-ordered.
+// Prices in units of cpu_operator_cost: a code scored, an int8 vector compared (a component), a candidate
+// re-ordered.
 constexpr double kCodeCost = 0.05;
 constexpr double kComponentCost = 0.02;
 constexpr double kCandidateCost = 8;
@@ -41,15 +43,16 @@ ScanCost scan_cost(const Model& model, double rows, double wanted) {
   const Cost everything = cpu_operator_cost * rows * (kComponentCost * dims + 1);
   if (plan.exhaustive) return {everything, everything, 0};
   const double leaves = static_cast<double>(model.partitions.size());
-  const Cost first = cpu_operator_cost * (leaves * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
-                                          plan.candidates * kCandidateCost);
+  const Cost first = cpu_operator_cost *
+                     (leaves * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
+                      plan.candidates * kCandidateCost);
   return {std::min(first, everything), everything, 0};
 }
 
 }  // namespace
 
-void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost, Cost* total_cost,
-                         Selectivity* selectivity, double* correlation, double* pages) {
+void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
+                         Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
   const IndexOptInfo* info = path->indexinfo;
   *selectivity = 1;
   *correlation = 0;

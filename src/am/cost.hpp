@@ -6,6 +6,7 @@
 namespace scann::am {
 
 extern "C" void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
-                                    Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages);
+                                    Cost* total_cost, Selectivity* selectivity, double* correlation,
+                                    double* pages);
 
 }  // namespace scann::am

@@ -14,11 +14,11 @@ void insert_null(Relation index, const ItemPointerData& tid, NullReason reason) 
 }
 
 void warn_untrained(Relation index, std::size_t rows) {
-  ereport(WARNING,
-          (errmsg("index \"%s\" was built with little data and now holds %zu rows", RelationGetRelationName(index), rows),
-           errdetail("It has no partitions: every query compares every row."),
-           errhint("REINDEX INDEX CONCURRENTLY %s makes queries fast.",
-                   quote_identifier(RelationGetRelationName(index)))));
+  ereport(WARNING, (errmsg("index \"%s\" was built with little data and now holds %zu rows",
+                           RelationGetRelationName(index), rows),
+                    errdetail("It has no partitions: every query compares every row."),
+                    errhint("REINDEX INDEX CONCURRENTLY %s makes queries fast.",
+                            quote_identifier(RelationGetRelationName(index)))));
 }
 
 void insert_vector(Relation index, const ItemPointerData& tid, std::span<const float> vector) {
@@ -40,7 +40,8 @@ void insert_vector(Relation index, const ItemPointerData& tid, std::span<const f
 
 bool scann_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, Relation /*heap*/,
                   IndexUniqueCheck /*check_unique*/, bool /*index_unchanged*/, IndexInfo* /*info*/) {
-  const MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "scann insert", ALLOCSET_DEFAULT_SIZES);
+  const MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "scann insert", ALLOCSET_DEFAULT_SIZES);
   const MemoryContext old = MemoryContextSwitchTo(context);
   if (isnull[0]) {
     insert_null(index, *tid, NullReason::kNull);

@@ -1,7 +1,7 @@
 // Learning LIMIT.
 #include "am/limit.hpp"
 
-#include "am/build.hpp"
+#include "am/inspect.hpp"
 
 namespace scann::am {
 namespace {
@@ -24,6 +24,9 @@ struct RunningQuery {
 };
 RunningQuery* running_queries = nullptr;
 ExecutorStart_hook_type previous_hook = nullptr;
+
+IndexScanDesc override_scan = nullptr;
+double override_limit = 0;
 
 void forget_query(void* query) {
   for (RunningQuery** link = &running_queries; *link != nullptr; link = &(*link)->next) {
@@ -63,10 +66,9 @@ bool visit_child(PlanState* node, void* search) {
   return false;
 }
 
-bool is_scann(IndexScanState* scan) {
+bool is_ordered_scann_scan(IndexScanState* scan) {
   return scan->iss_NumOrderByKeys > 0 && scan->iss_RelationDesc != nullptr &&
-         scan->iss_RelationDesc->rd_rel->relkind == RELKIND_INDEX &&
-         scan->iss_RelationDesc->rd_indam->ambuildphasename == scann_build_phase_name;
+         is_scann_index(scan->iss_RelationDesc);
 }
 
 // Walks down from a node. The nearest Limit above survives only nodes that hand rows through one for one.
@@ -104,7 +106,7 @@ void find_limited_scans(PlanState* node, Search& search) {
     }
     case T_IndexScanState: {
       auto* scan = castNode(IndexScanState, node);
-      if (search.limit != nullptr && is_scann(scan)) {
+      if (search.limit != nullptr && is_ordered_scann_scan(scan)) {
         auto* found = static_cast<LimitedScan*>(palloc(sizeof(LimitedScan)));
         *found = {scan, search.limit, search.extra, search.found};
         search.found = found;
@@ -141,7 +143,15 @@ void note_limits(QueryDesc* query, int eflags) {
 
 }  // namespace
 
+LimitOverride::LimitOverride(IndexScanDesc scan, double limit) {
+  override_scan = scan;
+  override_limit = limit;
+}
+
+void LimitOverride::clear() { override_scan = nullptr; }
+
 WantedRows wanted_rows(IndexScanDesc scan) {
+  if (scan == override_scan) return {.limit = override_limit, .pulled = override_limit};
   for (RunningQuery* query = running_queries; query != nullptr; query = query->next) {
     for (LimitedScan* limited = query->scans; limited != nullptr; limited = limited->next) {
       if (limited->scan->iss_ScanDesc != scan) continue;

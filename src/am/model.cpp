@@ -13,7 +13,8 @@ std::size_t align_up(std::size_t bytes) { return MAXALIGN(bytes); }
 // Reads a chain of model pages into `out`.
 void read_model_floats(Relation index, BlockNumber block, std::span<float> out) {
   while (!out.empty()) {
-    if (!BlockNumberIsValid(block)) report_corruption(index, kMetaBlock, "the chain of model pages is too short");
+    if (!BlockNumberIsValid(block))
+      report_corruption(index, kMetaBlock, "the chain of model pages is too short");
     CHECK_FOR_INTERRUPTS();
     const LockedBuffer buffer(index, block, LockMode::kShare);
     check_page(index, buffer.get(), PageKind::kModel, ListKind::kNone);
@@ -53,15 +54,17 @@ void read_partitions(Relation index, const Model& model, Partition* partitions, 
   std::size_t found = 0;
   for_each_slot(index, geometry, model.meta.root, nullptr,
                 [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
-                  if (found == model.meta.leaves) report_corruption(index, model.meta.root, "too many partitions");
+                  if (found == model.meta.leaves)
+                    report_corruption(index, model.meta.root, "too many partitions");
                   const std::int8_t* vector = reader.vector(page, entry, tail, nullptr);
                   std::memcpy(centroids + found * model.meta.dims, vector, model.meta.dims);
                   const InnerFields fields = *inner_fields(slot);
-                  partitions[found++] = Partition{.head = ItemPointerGetBlockNumber(&slot->tid),
-                                                  .sigma = fields.sigma,
-                                                  .count = fields.count,
-                                                  .scale = slot->scale,
-                                                  .half_norm = half_squared_norm(vector, slot->scale, model.meta.dims)};
+                  partitions[found++] =
+                      Partition{.head = ItemPointerGetBlockNumber(&slot->tid),
+                                .sigma = fields.sigma,
+                                .count = fields.count,
+                                .scale = slot->scale,
+                                .half_norm = half_squared_norm(vector, slot->scale, model.meta.dims)};
                 });
   if (found != model.meta.leaves) report_corruption(index, model.meta.root, "too few partitions");
 }
@@ -69,8 +72,9 @@ void read_partitions(Relation index, const Model& model, Partition* partitions, 
 void check_meta(Relation index, const MetaPage& meta) {
   if (meta.magic != kMetaMagic) report_corruption(index, kMetaBlock, "not a meta page");
   if (meta.dims > kMaxDimensions || meta.height > 1 || meta.dims_per_block > meta.dims ||
-      (meta.dims > 0 && (meta.leaves == 0 || !BlockNumberIsValid(meta.root))) || !BlockNumberIsValid(meta.nulls) ||
-      meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation) {
+      (meta.dims > 0 && (meta.leaves == 0 || !BlockNumberIsValid(meta.root))) ||
+      !BlockNumberIsValid(meta.nulls) || meta.metric > Metric::kEuclidean ||
+      meta.rotation > RotationKind::kRotation) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
   const CodebookShape shape{meta.dims, std::max(meta.dims_per_block, 1U)};
@@ -122,7 +126,8 @@ MetaPage read_meta(Relation index) {
 const Model& open_model(Relation index) {
   const MetaPage meta = read_meta(index);
   auto* cached = static_cast<Model*>(index->rd_amcache);
-  if (cached != nullptr && cached->meta.generation == meta.generation && cached->meta.dims == meta.dims) return *cached;
+  if (cached != nullptr && cached->meta.generation == meta.generation && cached->meta.dims == meta.dims)
+    return *cached;
   check_meta(index, meta);
   Model* model = load_model(index, meta);
   // Loading may have processed an invalidation that dropped or refilled the cache.
@@ -132,11 +137,14 @@ const Model& open_model(Relation index) {
 }
 
 ListGeometry leaf_geometry(const MetaPage& meta) {
-  const std::size_t blocks = meta.dims_per_block > 0 ? CodebookShape{meta.dims, meta.dims_per_block}.blocks() : 0;
+  const std::size_t blocks =
+      meta.dims_per_block > 0 ? CodebookShape{meta.dims, meta.dims_per_block}.blocks() : 0;
   return ListGeometry(ListKind::kLeaf, meta.dims, blocks, meta.metric == Metric::kEuclidean);
 }
 
-ListGeometry inner_geometry(const MetaPage& meta) { return ListGeometry(ListKind::kInner, meta.dims, 0, false); }
+ListGeometry inner_geometry(const MetaPage& meta) {
+  return ListGeometry(ListKind::kInner, meta.dims, 0, false);
+}
 
 ListGeometry null_geometry() { return ListGeometry(ListKind::kNulls, 0, 0, false); }
 
@@ -154,7 +162,8 @@ MetaPage empty_meta(Metric metric) {
 
 void reserve_meta(Relation index, ForkNumber fork) {
   const LockedBuffer buffer = LockedBuffer::extend(index, fork);
-  if (buffer.block() != kMetaBlock) report_corruption(index, buffer.block(), "the index was not empty before it was built");
+  if (buffer.block() != kMetaBlock)
+    report_corruption(index, buffer.block(), "the index was not empty before it was built");
 }
 
 void write_meta(Relation index, ForkNumber fork, const MetaPage& meta) {

@@ -1,5 +1,5 @@
-// What a backend knows of an index: the meta page, the trained parameters and the partitions, cached in the relation
-// cache as one chunk of memory.
+// What a backend knows of an index: the meta page, the trained parameters and the partitions, cached in the
+// relation cache as one chunk of memory.
 #pragma once
 
 #include <array>
@@ -29,26 +29,26 @@ using EffortTable = std::array<std::array<SearchEffort, kCalibratedRecalls.size(
 // The contents of the meta page.
 struct MetaPage {
   uint32 magic;
-  uint32 generation;       // changes whenever anything below it changes, except while dims is still 0
-  uint32 dims;             // 0 until the first vector arrives
+  uint32 generation;  // changes whenever anything below it changes, except while dims is still 0
+  uint32 dims;        // 0 until the first vector arrives
   Metric metric;
-  uint8 height;            // levels of inner lists above the leaves: 0 = the root list is the only leaf
+  uint8 height;  // levels of inner lists above the leaves: 0 = the root list is the only leaf
   RotationKind rotation;
-  uint8 calibrated;        // 1: `efforts` is filled in
-  uint32 dims_per_block;   // of the leaf lists' codes; 0 = leaves have no codes
-  uint32 leaves;           // number of partitions; 1 at height 0
-  uint32 rows;             // rows indexed at build, saturated
-  float threshold;         // T of the score-aware loss, absolute; 0 = isotropic
+  uint8 calibrated;       // 1: `efforts` is filled in
+  uint32 dims_per_block;  // of the leaf lists' codes; 0 = leaves have no codes
+  uint32 leaves;          // number of partitions; 1 at height 0
+  uint32 rows;            // rows indexed at build, saturated
+  float threshold;        // T of the score-aware loss, absolute; 0 = isotropic
   float effective_dims;
   float mean_norm;
-  float mean_sigma;        // mean over partitions, weighted by rows: the unit of SearchEffort::margin
-  float term_offset;       // Euclidean terms: value = term_offset + term_step * stored
+  float mean_sigma;   // mean over partitions, weighted by rows: the unit of SearchEffort::margin
+  float term_offset;  // Euclidean terms: value = term_offset + term_step * stored
   float term_step;
   BlockNumber root;        // head of the root list; invalid while dims is 0
   BlockNumber nulls;       // head of the null list
   BlockNumber model_head;  // first model page; invalid when model_floats is 0
   uint32 reserved;
-  uint64 model_floats;     // mean (dims), codewords, rotation
+  uint64 model_floats;  // mean (dims), codewords, rotation
   EffortTable efforts;
 };
 static_assert(sizeof(MetaPage) <= kPageCapacity);
@@ -71,7 +71,7 @@ struct Model {
   ListGeometry inner;
   ListGeometry nulls;
   CodebookShape shape;
-  std::span<const float> mean;       // dims floats, Euclidean only: subtracted from rows and queries
+  std::span<const float> mean;  // dims floats, Euclidean only: subtracted from rows and queries
   std::span<const float> codewords;
   std::span<const float> rotation;
   std::span<const Partition> partitions;
@@ -105,8 +105,8 @@ void write_empty_index(Relation index, ForkNumber fork, Metric metric);
 // Writes floats to a chain of model pages and returns its first block. Not WAL-logged.
 BlockNumber write_model_floats(Relation index, std::span<const float> floats);
 
-// Gives an index that has no vectors yet its number of dimensions and an empty root list. WAL-logged; harmless when
-// another backend was faster.
+// Gives an index that has no vectors yet its number of dimensions and an empty root list. WAL-logged;
+// harmless when another backend was faster.
 void set_dimensions(Relation index, uint32 dims);
 
 }  // namespace scann::am

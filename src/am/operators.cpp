@@ -20,7 +20,8 @@ class ArgumentPair {
         a(real_array(left_)),
         b(real_array(right_)) {
     if (a.size() != b.size()) {
-      ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("different numbers of dimensions: %zu and %zu", a.size(), b.size()),
+      ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION),
+                      errmsg("different numbers of dimensions: %zu and %zu", a.size(), b.size()),
                       errhint("Compare vectors of the same number of dimensions.")));
     }
   }
@@ -31,7 +32,8 @@ class ArgumentPair {
     if (copied_right_) pfree(right_);
   }
 
-  // A sum over finite floats is finite in double precision, so only a sum that is not needs a look at the components.
+  // A sum over finite floats is finite in double precision, so only a sum that is not needs a look at the
+  // components.
   void check(double sum) const {
     if (std::isfinite(sum)) return;
     check_finite(a);

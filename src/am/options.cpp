@@ -30,30 +30,34 @@ IndexOptions index_options(Relation index) {
 
 void define_options() {
   option_kind = add_reloption_kind();
-  add_int_reloption(option_kind, "num_leaves", "Number of partitions (0 = chosen from the data).", 0, 0, kMaxLeaves,
-                    AccessExclusiveLock);
+  add_int_reloption(option_kind, "num_leaves", "Number of partitions (0 = chosen from the data).", 0, 0,
+                    kMaxLeaves, AccessExclusiveLock);
   add_int_reloption(option_kind, "dimensions_per_block",
-                    "Dimensions that share one 4-bit code (0 = chosen from the data).", 0, 0, kMaxDimensionsPerBlock,
+                    "Dimensions that share one 4-bit code (0 = chosen from the data).", 0, 0,
+                    kMaxDimensionsPerBlock, AccessExclusiveLock);
+  add_int_reloption(option_kind, "training_sample_size",
+                    "Rows sampled for training (0 = chosen from the data).", 0, 0, INT_MAX,
                     AccessExclusiveLock);
-  add_int_reloption(option_kind, "training_sample_size", "Rows sampled for training (0 = chosen from the data).", 0, 0,
-                    INT_MAX, AccessExclusiveLock);
-  add_real_reloption(option_kind, "anisotropic_quantization_threshold",
-                     "Threshold T of the score-aware loss, as a fraction of the mean norm (-1 = chosen from the data).",
-                     -1, -1, 1, AccessExclusiveLock);
+  add_real_reloption(
+      option_kind, "anisotropic_quantization_threshold",
+      "Threshold T of the score-aware loss, as a fraction of the mean norm (-1 = chosen from the data).", -1,
+      -1, 1, AccessExclusiveLock);
 
   DefineCustomRealVariable("scann.target_recall", "Share of the true nearest rows that a query should find.",
-                           "1 compares every row of the index and gives exact results.", &settings.target_recall, 0.95,
-                           0.01, 1, PGC_USERSET, 0, nullptr, nullptr, nullptr);
-  DefineCustomIntVariable("scann.num_leaves_to_search", "Largest number of partitions that a query's first round scans.",
-                          "0 derives it from scann.target_recall.", &settings.num_leaves_to_search, 0, 0, kMaxLeaves,
-                          PGC_USERSET, 0, nullptr, nullptr, nullptr);
-  DefineCustomIntVariable("scann.pre_reordering_num_neighbors",
-                          "Number of candidates that a query's first round re-orders.",
-                          "0 derives it from scann.target_recall and LIMIT.", &settings.pre_reordering_num_neighbors, 0,
-                          0, 1'000'000, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+                           "1 compares every row of the index and gives exact results.",
+                           &settings.target_recall, 0.95, 0.01, 1, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("scann.num_leaves_to_search",
+                          "Largest number of partitions that a query's first round scans.",
+                          "0 derives it from scann.target_recall.", &settings.num_leaves_to_search, 0, 0,
+                          kMaxLeaves, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "scann.pre_reordering_num_neighbors", "Number of candidates that a query's first round re-orders.",
+      "0 derives it from scann.target_recall and LIMIT.", &settings.pre_reordering_num_neighbors, 0, 0,
+      1'000'000, PGC_USERSET, 0, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("scann.max_scan_tuples", "Largest number of rows that one index scan returns.",
                           "-1 sets no limit: a filtered query continues until it has its rows.",
-                          &settings.max_scan_tuples, -1, -1, INT_MAX, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+                          &settings.max_scan_tuples, -1, -1, INT_MAX, PGC_USERSET, 0, nullptr, nullptr,
+                          nullptr);
   MarkGUCPrefixReserved("scann");
 }
 

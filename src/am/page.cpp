@@ -26,19 +26,21 @@ std::size_t ListGeometry::max_blocks(bool terms) {
 // Picks the number of groups that leaves the least space unused per entry in a full segment.
 void ListGeometry::choose_segment() {
   const auto vector_pages = [this](std::size_t entries) {
-    return pages_per_slot_ > 1 ? entries * pages_per_slot_ : (entries + slots_per_page_ - 1) / slots_per_page_;
+    return pages_per_slot_ > 1 ? entries * pages_per_slot_
+                               : (entries + slots_per_page_ - 1) / slots_per_page_;
   };
   if (blocks_ == 0) {
     segment_vector_pages_ = (kPageCapacity - sizeof(CodePageHeader)) / sizeof(BlockNumber);
     segment_vector_pages_ -= segment_vector_pages_ % pages_per_slot_;
-    segment_entries_ =
-        pages_per_slot_ > 1 ? segment_vector_pages_ / pages_per_slot_ : segment_vector_pages_ * slots_per_page_;
+    segment_entries_ = pages_per_slot_ > 1 ? segment_vector_pages_ / pages_per_slot_
+                                           : segment_vector_pages_ * slots_per_page_;
   } else {
     double best = 0;
     for (std::size_t groups = 1;; ++groups) {
       const std::size_t entries = groups * kGroupSize;
-      const std::size_t bytes = MAXALIGN(sizeof(CodePageHeader) + vector_pages(entries) * sizeof(BlockNumber)) +
-                                groups * group_bytes_;
+      const std::size_t bytes =
+          MAXALIGN(sizeof(CodePageHeader) + vector_pages(entries) * sizeof(BlockNumber)) +
+          groups * group_bytes_;
       if (bytes > kPageCapacity) break;
       const double density = static_cast<double>(entries) / static_cast<double>(1 + vector_pages(entries));
       if (density >= best) {

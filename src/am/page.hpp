@@ -2,7 +2,8 @@
 //
 //   block 0       meta page: dimensions, metric, heads of the lists, calibration
 //   model pages   a byte stream: mean, codewords, rotation (model.hpp)
-//   posting lists (leaf, inner and null lists alike): a chain of segments, each a code page and the vector pages
+//   posting lists (leaf, inner and null lists alike): a chain of segments, each a code page and the vector
+//   pages
 //                 that it names
 //
 //   code page                                          vector pages of the same segment
@@ -15,12 +16,12 @@
 //   | PageOpaque: next -> next segment           |     | PageOpaque: owner -> code page        |
 //   +--------------------------------------------+     +---------------------------------------+
 //
-// Entry i of a segment has its codes in group i / 32, lane i % 32, and its vector in slot i of the vector pages taken
-// together; nothing is stored to connect them. How many entries a segment holds is the ListGeometry's decision: the
-// number that packs pages fullest.
+// Entry i of a segment has its codes in group i / 32, lane i % 32, and its vector in slot i of the vector
+// pages taken together; nothing is stored to connect them. How many entries a segment holds is the
+// ListGeometry's decision: the number that packs pages fullest.
 //
-// All numbers are little-endian; pd_lower always ends after the last used byte, since WAL drops what lies between
-// pd_lower and pd_upper.
+// All numbers are little-endian; pd_lower always ends after the last used byte, since WAL drops what lies
+// between pd_lower and pd_upper.
 #pragma once
 
 #include <bit>
@@ -65,8 +66,8 @@ static_assert(sizeof(PageOpaque) == 16);
 inline constexpr std::size_t kPageHeaderBytes = MAXALIGN(SizeOfPageHeaderData);
 inline constexpr std::size_t kPageCapacity = BLCKSZ - kPageHeaderBytes - MAXALIGN(sizeof(PageOpaque));
 
-// One vector slot; int8 components follow. A void slot has an invalid TID: the slot's TID is the only truth about
-// whether an entry lives.
+// One vector slot; int8 components follow. A void slot has an invalid TID: the slot's TID is the only truth
+// about whether an entry lives.
 struct SlotHeader {
   ItemPointerData tid;  // heap row; in an inner list the child's head block with offset 1
   ErrorBound error;     // >= ||x - scale * v||; in a null list a NullReason
@@ -85,11 +86,11 @@ struct InnerFields {
 static_assert(sizeof(InnerFields) == 8);
 
 struct CodePageHeader {
-  uint32 entries;             // slots used, void ones included
-  uint32 voids;               // of these, void (a hint kept by VACUUM and insert)
-  BlockNumber insert_hint;    // list head only: the first segment that may have room
-  uint32 void_hint;           // no void entry lies before this position
-  double residual_sum;        // sum of ||x - c||^2 over live entries, for the leaf's sigma
+  uint32 entries;           // slots used, void ones included
+  uint32 voids;             // of these, void (a hint kept by VACUUM and insert)
+  BlockNumber insert_hint;  // list head only: the first segment that may have room
+  uint32 void_hint;         // no void entry lies before this position
+  double residual_sum;      // sum of ||x - c||^2 over live entries, for the leaf's sigma
 };
 static_assert(sizeof(CodePageHeader) == 24);
 
@@ -117,7 +118,8 @@ class ListGeometry {
   std::size_t segment_vector_pages() const { return segment_vector_pages_; }
   std::size_t group_bytes() const { return group_bytes_; }
 
-  // Where entry i's slot starts: index into the segment's vector pages, and offset from the page's first byte.
+  // Where entry i's slot starts: index into the segment's vector pages, and offset from the page's first
+  // byte.
   std::size_t vector_page_of(std::size_t entry) const {
     return pages_per_slot_ > 1 ? entry * pages_per_slot_ : entry / slots_per_page_;
   }
@@ -146,7 +148,9 @@ class ListGeometry {
   std::size_t groups_offset_ = 0;
 };
 
-inline PageOpaque* page_opaque(Page page) { return reinterpret_cast<PageOpaque*>(PageGetSpecialPointer(page)); }
+inline PageOpaque* page_opaque(Page page) {
+  return reinterpret_cast<PageOpaque*>(PageGetSpecialPointer(page));
+}
 
 // The first byte after the page header.
 inline char* page_contents(Page page) { return static_cast<char*>(page) + kPageHeaderBytes; }
@@ -178,7 +182,9 @@ class CodePage {
   void init(BlockNumber head);
 
   CodePageHeader& header() const { return *reinterpret_cast<CodePageHeader*>(page_contents(page_)); }
-  BlockNumber* vectors() const { return reinterpret_cast<BlockNumber*>(page_contents(page_) + sizeof(CodePageHeader)); }
+  BlockNumber* vectors() const {
+    return reinterpret_cast<BlockNumber*>(page_contents(page_) + sizeof(CodePageHeader));
+  }
   std::uint8_t* groups() const { return reinterpret_cast<std::uint8_t*>(page_) + geometry_->groups_offset(); }
   std::uint8_t* group_of(std::size_t entry) const {
     return groups() + entry / kGroupSize * geometry_->group_bytes();

@@ -13,7 +13,8 @@ std::size_t head_bytes(const ListGeometry& geometry) {
   return std::min(geometry.dims(), kPageCapacity - geometry.vector_offset());
 }
 
-void store_slot(const ListGeometry& geometry, const Entry& entry, std::size_t position, Page first, Page tail) {
+void store_slot(const ListGeometry& geometry, const Entry& entry, std::size_t position, Page first,
+                Page tail) {
   SlotHeader* slot = slot_at(first, geometry, position);
   *slot = SlotHeader{.tid = entry.tid, .error = entry.error, .scale = entry.scale};
   if (geometry.list() == ListKind::kInner) *inner_fields(slot) = entry.inner;
@@ -27,7 +28,8 @@ void store_slot(const ListGeometry& geometry, const Entry& entry, std::size_t po
   }
 }
 
-void store_entry_codes(const CodePage& page, const ListGeometry& geometry, const Entry& entry, std::size_t position) {
+void store_entry_codes(const CodePage& page, const ListGeometry& geometry, const Entry& entry,
+                       std::size_t position) {
   page.header().residual_sum += entry.residual_squared;
   if (!geometry.has_codes()) return;
   std::uint8_t* group = page.group_of(position);
@@ -45,7 +47,8 @@ std::size_t claim_position(CodePage& page, const ListGeometry& geometry) {
   return position;
 }
 
-// The page(s) of one slot, exclusively locked: added to the relation where the code page does not name them yet.
+// The page(s) of one slot, exclusively locked: added to the relation where the code page does not name them
+// yet.
 class SlotPages {
  public:
   SlotPages(Relation index, const ListGeometry& geometry, const BlockNumber* blocks)

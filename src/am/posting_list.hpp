@@ -10,14 +10,14 @@ namespace scann::am {
 
 // One entry on its way into a list. Pointers are borrowed.
 struct Entry {
-  ItemPointerData tid;           // row, or child_pointer() in an inner list
+  ItemPointerData tid;  // row, or child_pointer() in an inner list
   float scale = 0;
   ErrorBound error = 0;
-  const std::int8_t* vector = nullptr;   // geometry.dims()
-  const std::uint8_t* codes = nullptr;   // geometry.blocks(), one code a byte
-  std::uint16_t term = 0;        // where the geometry has terms
-  float residual_squared = 0;    // ||x - c||^2
-  InnerFields inner = {};        // inner lists only
+  const std::int8_t* vector = nullptr;  // geometry.dims()
+  const std::uint8_t* codes = nullptr;  // geometry.blocks(), one code a byte
+  std::uint16_t term = 0;               // where the geometry has terms
+  float residual_squared = 0;           // ||x - c||^2
+  InnerFields inner = {};               // inner lists only
 };
 
 // The TID of an inner entry.
@@ -27,8 +27,8 @@ inline ItemPointerData child_pointer(BlockNumber head) {
   return tid;
 }
 
-// Appends an entry, reusing a void slot where it can. One WAL record; concurrent callers are safe. Returns the number
-// of entries in the segment that took it.
+// Appends an entry, reusing a void slot where it can. One WAL record; concurrent callers are safe. Returns
+// the number of entries in the segment that took it.
 std::size_t append_entry(Relation index, const ListGeometry& geometry, BlockNumber head, const Entry& entry);
 
 // Makes inserts into the list begin their search for room at a segment.
@@ -82,14 +82,15 @@ class ListWriter {
   std::size_t size_ = 0;
 };
 
-// Copies a slot that may span two pages: header and int8 vector of an entry, read under the locks of its page(s).
-// `first` is locked by the caller and already checked.
+// Copies a slot that may span two pages: header and int8 vector of an entry, read under the locks of its
+// page(s). `first` is locked by the caller and already checked.
 class SlotReader {
  public:
   SlotReader(Relation index, const ListGeometry& geometry);
-  // The int8 vector of `entry`, whose slot starts on the locked page `first`; continued on `tail_block` where slots
-  // span pages. Valid until the next call, or until `first` is unlocked.
-  const std::int8_t* vector(Page first, std::size_t entry, BlockNumber tail_block, BufferAccessStrategy strategy);
+  // The int8 vector of `entry`, whose slot starts on the locked page `first`; continued on `tail_block` where
+  // slots span pages. Valid until the next call, or until `first` is unlocked.
+  const std::int8_t* vector(Page first, std::size_t entry, BlockNumber tail_block,
+                            BufferAccessStrategy strategy);
 
  private:
   Relation index_;
@@ -97,11 +98,11 @@ class SlotReader {
   std::int8_t* wide_;  // palloc'd when slots span pages
 };
 
-// Calls visit(SlotHeader*, Page, entry, tail_block) for every entry of a list, void ones included, with the entry's
-// vector page share-locked. Polls for interrupts at every page; `strategy` may be null.
+// Calls visit(SlotHeader*, Page, entry, tail_block) for every entry of a list, void ones included, with the
+// entry's vector page share-locked. Polls for interrupts at every page; `strategy` may be null.
 template <class Visit>
-void for_each_slot(Relation index, const ListGeometry& geometry, BlockNumber head, BufferAccessStrategy strategy,
-                   Visit&& visit) {
+void for_each_slot(Relation index, const ListGeometry& geometry, BlockNumber head,
+                   BufferAccessStrategy strategy, Visit&& visit) {
   std::array<BlockNumber, kPageCapacity / sizeof(BlockNumber)> vectors;
   for (BlockNumber block = head; BlockNumberIsValid(block);) {
     std::size_t entries = 0;

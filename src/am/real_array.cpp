@@ -31,8 +31,9 @@ std::span<const float> real_array(ArrayType* array) {
 
 void check_finite(std::span<const float> vector) {
   if (all_finite(vector.data(), vector.size())) return;
-  ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("vector must not contain NaN or infinity"),
-                  errhint("Replace the elements that are not finite numbers.")));
+  ereport(ERROR,
+          (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE), errmsg("vector must not contain NaN or infinity"),
+           errhint("Replace the elements that are not finite numbers.")));
 }
 
 }  // namespace scann::am

@@ -5,8 +5,8 @@
 
 namespace scann::am {
 
-// The components of a detoasted real[]. Raises an error unless it is one-dimensional, without NULLs, and has 1 to
-// kMaxDimensions elements.
+// The components of a detoasted real[]. Raises an error unless it is one-dimensional, without NULLs, and has
+// 1 to kMaxDimensions elements.
 std::span<const float> real_array(ArrayType* array);
 
 // Raises an error when a component is NaN or infinite.

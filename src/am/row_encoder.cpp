@@ -46,7 +46,8 @@ std::size_t nearest_partition(const Model& model, std::span<const float> vector)
   float best_score = -std::numeric_limits<float>::infinity();
   for (std::size_t p = 0; p < model.partitions.size(); ++p) {
     const Partition& partition = model.partitions[p];
-    const float score = partition.scale * dot_i8(vector.data(), model.centroid(p), vector.size()) - partition.half_norm;
+    const float score =
+        partition.scale * dot_i8(vector.data(), model.centroid(p), vector.size()) - partition.half_norm;
     if (score > best_score) {
       best = p;
       best_score = score;
@@ -96,7 +97,8 @@ void RowEncoder::encode_residual(std::span<const float> vector, std::size_t part
   const double norm = std::sqrt(inner_product(vector.data(), vector.data(), vector.size()));
   encoder_.encode(rotated_vector_, rotated_residual_, loss_.weights(norm).eta, scratch_, codes_);
   entry.codes = codes_.data();
-  entry.residual_squared = static_cast<float>(inner_product(residual_.data(), residual_.data(), residual_.size()));
+  entry.residual_squared =
+      static_cast<float>(inner_product(residual_.data(), residual_.data(), residual_.size()));
   if (model_.leaf.terms()) {
     encoder_.decode(codes_, residual_);
     const double term = reconstruction_term(rotated_vector_, rotated_residual_, residual_);

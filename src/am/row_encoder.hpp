@@ -1,5 +1,5 @@
-// From a value of the indexed column to an index entry, and to a query: the one place where vectors enter the space
-// of the index.
+// From a value of the indexed column to an index entry, and to a query: the one place where vectors enter the
+// space of the index.
 #pragma once
 
 #include "am/model.hpp"
@@ -8,16 +8,18 @@
 
 namespace scann::am {
 
-// Bounds the relative rounding error of bringing a vector into index space (normalising, subtracting the mean).
+// Bounds the relative rounding error of bringing a vector into index space (normalising, subtracting the
+// mean).
 inline constexpr double kInputRounding = 0x1p-22;
 
-// Reads values as float vectors, scaled to unit norm under cosine. Allocates its scratch in the current context.
+// Reads values as float vectors, scaled to unit norm under cosine. Allocates its scratch in the current
+// context.
 class VectorReader {
  public:
   explicit VectorReader(Relation index);
 
-  // Raises an error for a value that is no vector or, when `expected` > 0, one of other dimensions. Valid until the
-  // next call. Empty for a zero vector under cosine: it has no direction.
+  // Raises an error for a value that is no vector or, when `expected` > 0, one of other dimensions. Valid
+  // until the next call. Empty for a zero vector under cosine: it has no direction.
   std::span<const float> read(Datum value, uint32 expected);
   const VectorType& type() const { return type_; }
 
@@ -44,9 +46,10 @@ class RowEncoder {
  public:
   explicit RowEncoder(const Model& model);
 
-  // Everything of an entry but its TID. Its pointers are valid until the next call. At height 0 `partition` is not
-  // looked at.
+  // Everything of an entry but its TID. Its pointers are valid until the next call. At height 0 `partition`
+  // is not looked at.
   Entry encode(std::span<const float> vector, std::size_t partition);
+
  private:
   void encode_residual(std::span<const float> vector, std::size_t partition, Entry& entry);
 

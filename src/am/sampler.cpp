@@ -11,21 +11,6 @@ constexpr std::size_t kMinSample = 10'000;
 // Blocks to read before the table's size is estimated from them.
 constexpr BlockNumber kMinBlocks = 32;
 
-// Visits every block of a table once, in an order that is spread evenly at any point.
-class BlockOrder {
- public:
-  explicit BlockOrder(BlockNumber blocks) : blocks_(blocks) {
-    constexpr double kGoldenRatio = 0.6180339887498949;
-    stride_ = std::max<uint64>(1, static_cast<uint64>(kGoldenRatio * blocks));
-    while (std::gcd(stride_, uint64{blocks_}) != 1) ++stride_;
-  }
-  BlockNumber at(BlockNumber i) const { return static_cast<BlockNumber>(i * stride_ % blocks_); }
-
- private:
-  uint64 blocks_;
-  uint64 stride_;
-};
-
 struct SampleState {
   Sample sample;
   VectorReader reader;
@@ -56,7 +41,8 @@ void keep_row(SampleState& state, std::span<const float> row, const ItemPointerD
     grow(state.sample_context, sample.rows, state.capacity * sample.dims);
     grow(state.sample_context, sample.tids, state.capacity);
   }
-  std::copy(row.begin(), row.end(), sample.rows.begin() + static_cast<std::ptrdiff_t>(sample.count * sample.dims));
+  std::copy(row.begin(), row.end(),
+            sample.rows.begin() + static_cast<std::ptrdiff_t>(sample.count * sample.dims));
   sample.tids[sample.count++] = tid;
 }
 
@@ -83,21 +69,32 @@ std::size_t wanted_rows(const IndexOptions& options, double table_rows) {
 
 }  // namespace
 
-std::size_t default_leaves(double rows) { return static_cast<std::size_t>(std::max(1.0, std::round(std::sqrt(rows)))); }
+BlockOrder::BlockOrder(BlockNumber blocks) : blocks_(std::max<BlockNumber>(blocks, 1)) {
+  constexpr double kGoldenRatio = 0.6180339887498949;
+  stride_ = std::max<uint64>(1, static_cast<uint64>(kGoldenRatio * static_cast<double>(blocks_)));
+  while (std::gcd(stride_, blocks_) != 1) ++stride_;
+}
 
-Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options, std::size_t memory) {
-  SampleState state{.sample = {},
-                    .reader = VectorReader(index),
-                    .sample_context = CurrentMemoryContext,
-                    .row_context = AllocSetContextCreate(CurrentMemoryContext, "scann sample row", ALLOCSET_DEFAULT_SIZES),
-                    .memory = memory};
+std::size_t default_leaves(double rows) {
+  return static_cast<std::size_t>(std::max(1.0, std::round(std::sqrt(rows))));
+}
+
+Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,
+                   std::size_t memory) {
+  SampleState state{
+      .sample = {},
+      .reader = VectorReader(index),
+      .sample_context = CurrentMemoryContext,
+      .row_context = AllocSetContextCreate(CurrentMemoryContext, "scann sample row", ALLOCSET_DEFAULT_SIZES),
+      .memory = memory};
   const BlockNumber blocks = RelationGetNumberOfBlocks(heap);
-  const BlockOrder order(std::max<BlockNumber>(blocks, 1));
+  const BlockOrder order(blocks);
   BlockNumber read = 0;
   double estimate = 0;
   while (read < blocks) {
     CHECK_FOR_INTERRUPTS();
-    table_index_build_range_scan(heap, index, info, false, false, false, order.at(read), 1, sample_row, &state, nullptr);
+    table_index_build_range_scan(heap, index, info, false, false, false, order.at(read), 1, sample_row,
+                                 &state, nullptr);
     ++read;
     estimate = state.seen / read * blocks;
     if (read >= kMinBlocks && state.sample.count >= wanted_rows(options, estimate)) break;

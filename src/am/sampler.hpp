@@ -8,19 +8,31 @@ namespace scann::am {
 
 // Rows in index space (not centred), with where they came from.
 struct Sample {
-  std::size_t dims = 0;           // 0: no row with a vector was seen
+  std::size_t dims = 0;  // 0: no row with a vector was seen
   std::size_t count = 0;
-  double table_rows = 0;          // rows with a vector in the whole table, estimated unless every block was read
-  bool complete = false;          // every block was read and every row kept
-  std::span<float> rows;          // count x dims
+  double table_rows = 0;  // rows with a vector in the whole table, estimated unless every block was read
+  bool complete = false;  // every block was read and every row kept
+  std::span<float> rows;  // count x dims
   std::span<ItemPointerData> tids;
+};
+
+// Visits every block of a table once, in an order that is spread evenly over the table at any point.
+class BlockOrder {
+ public:
+  explicit BlockOrder(BlockNumber blocks);
+  BlockNumber at(BlockNumber i) const { return static_cast<BlockNumber>(i * stride_ % blocks_); }
+
+ private:
+  uint64 blocks_;
+  uint64 stride_;
 };
 
 // The number of leaves for a table of so many rows.
 std::size_t default_leaves(double rows);
 
-// Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows for
-// every leaf, `memory` bytes are used up, or the table ends.
-Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options, std::size_t memory);
+// Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows
+// for every leaf, `memory` bytes are used up, or the table ends.
+Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,
+                   std::size_t memory);
 
 }  // namespace scann::am

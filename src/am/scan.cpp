@@ -111,8 +111,8 @@ class SeenRows {
 
 // Candidates of a round as the codes gave them, and where their vectors lie.
 struct VisitedSegments {
-  PallocArray<BlockNumber> vectors;   // vector pages of all segments, behind one another
-  PallocArray<std::size_t> first;     // where each segment's begin
+  PallocArray<BlockNumber> vectors;  // vector pages of all segments, behind one another
+  PallocArray<std::size_t> first;    // where each segment's begin
 };
 
 // One scan from rescan to rescan. Its memory is the context it was constructed in.
@@ -166,8 +166,9 @@ class Scan {
 
   void check_scan() {
     if (!IsMVCCSnapshot(scan_->xs_snapshot)) {
-      ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("index \"%s\" needs an MVCC snapshot to be scanned",
-                                                                     RelationGetRelationName(index_))));
+      ereport(ERROR,
+              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+               errmsg("index \"%s\" needs an MVCC snapshot to be scanned", RelationGetRelationName(index_))));
     }
     if (scan_->numberOfOrderBys > 1) {
       ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -226,11 +227,11 @@ class Scan {
   void run_round(const Model& model) {
     phase_ = Phase::kApproximate;
     ++stats_.rounds;
-    const MemoryContext round =
-        AllocSetContextCreate(context_, "scann round", ALLOCSET_DEFAULT_SIZES);
+    const MemoryContext round = AllocSetContextCreate(context_, "scann round", ALLOCSET_DEFAULT_SIZES);
     MemoryContextSwitchTo(round);
     VisitedSegments segments;
-    CandidateBuffer buffer(palloc_span<Candidate>(CandidateBuffer::capacity_for(plan_.candidates)), plan_.candidates);
+    CandidateBuffer buffer(palloc_span<Candidate>(CandidateBuffer::capacity_for(plan_.candidates)),
+                           plan_.candidates);
     query_->rank_leaves(model);
     for (std::size_t visited = 0; query_->leaves_left() > 0 && visited < leaf_cap_; ++visited) {
       const RankedLeaf leaf = query_->next_leaf();
@@ -243,16 +244,19 @@ class Scan {
     MemoryContextDelete(round);
   }
 
-  void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer, VisitedSegments& segments) {
+  void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer,
+                 VisitedSegments& segments) {
     const float base = query_->base(model, partition);
     for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
       CHECK_FOR_INTERRUPTS();
       const LockedBuffer code(index_, block, LockMode::kShare);
       const CodePage page(index_, code.get(), model.leaf);
       test_for_old_snapshot(scan_->xs_snapshot, index_, code.page());
-      adc_scan(query_->table(), code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
+      adc_scan(query_->table(),
+               code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
       segments.first.push_back(segments.vectors.size());
-      for (std::size_t i = 0; i < page.vector_pages_in_use(); ++i) segments.vectors.push_back(page.vectors()[i]);
+      for (std::size_t i = 0; i < page.vector_pages_in_use(); ++i)
+        segments.vectors.push_back(page.vectors()[i]);
       stats_.entries += page.header().entries;
       block = page.next();
     }
@@ -272,7 +276,8 @@ class Scan {
       const LockedBuffer buffer(index_, vectors[page], LockMode::kShare);
       check_page(index_, buffer.get(), PageKind::kVectors, ListKind::kLeaf);
       const std::size_t run = found[i].run;
-      for (; i < found.size() && found[i].run == run && model.leaf.vector_page_of(found[i].index) == page; ++i) {
+      for (; i < found.size() && found[i].run == run && model.leaf.vector_page_of(found[i].index) == page;
+           ++i) {
         const SlotHeader& slot = *slot_at(buffer.page(), model.leaf, found[i].index);
         if (!ItemPointerIsValid(&slot.tid)) continue;
         const BlockNumber tail = model.leaf.pages_per_slot() > 1 ? vectors[page + 1] : InvalidBlockNumber;
@@ -305,17 +310,18 @@ class Scan {
   void pass_over(const Model& model, const ListGeometry& geometry, BlockNumber head) {
     SlotReader reader(index_, geometry);
     ++stats_.leaves;
-    for_each_slot(index_, geometry, head, nullptr, [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
-      if (!ItemPointerIsValid(&slot->tid)) return;
-      ++stats_.entries;
-      double bound = 0;
-      if (geometry.list() == ListKind::kNulls) {
-        bound = slot->error == static_cast<ErrorBound>(NullReason::kNull) ? 1 : 0;
-      } else if (ordered_) {
-        bound = lower_bound(model, *query_, *slot, reader.vector(page, entry, tail, nullptr));
-      }
-      pass_.add({bound, slot->tid});
-    });
+    for_each_slot(index_, geometry, head, nullptr,
+                  [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
+                    if (!ItemPointerIsValid(&slot->tid)) return;
+                    ++stats_.entries;
+                    double bound = 0;
+                    if (geometry.list() == ListKind::kNulls) {
+                      bound = slot->error == static_cast<ErrorBound>(NullReason::kNull) ? 1 : 0;
+                    } else if (ordered_) {
+                      bound = lower_bound(model, *query_, *slot, reader.vector(page, entry, tail, nullptr));
+                    }
+                    pass_.add({bound, slot->tid});
+                  });
   }
 
   void start_nulls() {
@@ -330,8 +336,8 @@ class Scan {
     pass_.finish();
   }
 
-  // Takes the next candidate; false when the pass is used up and there is no other. An entry that VACUUM is moving may
-  // stand in two places.
+  // Takes the next candidate; false when the pass is used up and there is no other. An entry that VACUUM is
+  // moving may stand in two places.
   bool pop_candidate(RankedRow* row) {
     for (;;) {
       while (!candidates_.empty()) {
@@ -451,11 +457,11 @@ class Scan {
   RowFetcher* fetcher_ = nullptr;
   SearchPlan plan_;
   std::size_t leaf_cap_ = 0;
-  double vouched_ = 0;          // rows this round may hand out
+  double vouched_ = 0;  // rows this round may hand out
   int64 handed_in_round_ = 0;
-  RowQueue candidates_;         // by lower bound
-  RowQueue ready_;              // by exact distance
-  RowQueue stragglers_;         // nearer than a row already handed out
+  RowQueue candidates_;  // by lower bound
+  RowQueue ready_;       // by exact distance
+  RowQueue stragglers_;  // nearer than a row already handed out
   BoundedPass pass_;
   SeenRows seen_;
   double last_distance_ = -std::numeric_limits<double>::infinity();

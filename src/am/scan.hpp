@@ -7,11 +7,11 @@ namespace scann::am {
 
 // What the last index scan of this session did, for scann_scan_stats().
 struct ScanStats {
-  int64 rounds;      // passes over the index
-  int64 leaves;      // lists visited
-  int64 entries;     // entries scored, by code or by int8 vector
-  int64 reordered;   // rows fetched and compared exactly
-  int64 returned;    // rows handed to the executor
+  int64 rounds;     // passes over the index
+  int64 leaves;     // lists visited
+  int64 entries;    // entries scored, by code or by int8 vector
+  int64 reordered;  // rows fetched and compared exactly
+  int64 returned;   // rows handed to the executor
 };
 extern ScanStats last_scan_stats;
 

@@ -12,7 +12,8 @@ struct RankedRow {
 };
 
 inline int64 tid_key(const ItemPointerData& tid) {
-  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 | ItemPointerGetOffsetNumberNoCheck(&tid);
+  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 |
+         ItemPointerGetOffsetNumberNoCheck(&tid);
 }
 inline bool row_before(const RankedRow& a, const RankedRow& b) {
   return a.distance != b.distance ? a.distance < b.distance : tid_key(a.tid) < tid_key(b.tid);
@@ -42,8 +43,8 @@ class RowQueue {
   PallocArray<RankedRow> rows_;
 };
 
-// Collects rows in passes over the whole index that each keep the nearest ones behind where the pass before ended, so
-// that memory stays bounded however many rows there are.
+// Collects rows in passes over the whole index that each keep the nearest ones behind where the pass before
+// ended, so that memory stays bounded however many rows there are.
 class BoundedPass {
  public:
   explicit BoundedPass(RowQueue& queue) : rows_(queue.rows_) {}

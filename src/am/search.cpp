@@ -42,7 +42,8 @@ void Query::rank_leaves(const Model& model) {
     const std::int8_t* centroid = model.centroid(p);
     float bound = 0;
     if (euclidean) {
-      leaf_scores_[p] = -0.5F * squared_distance_i8(vector_.data(), centroid, partition.scale, vector_.size());
+      leaf_scores_[p] =
+          -0.5F * squared_distance_i8(vector_.data(), centroid, partition.scale, vector_.size());
       bound = leaf_scores_[p];
     } else {
       leaf_scores_[p] = partition.scale * dot_i8(vector_.data(), centroid, vector_.size());
@@ -55,7 +56,8 @@ void Query::rank_leaves(const Model& model) {
 }
 
 RankedLeaf Query::next_leaf() {
-  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(leaves_left_), lower_bound_first);
+  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(leaves_left_),
+                lower_bound_first);
   return ranked_[--leaves_left_];
 }
 
@@ -72,7 +74,8 @@ CodeRun code_run(const Model& model, const CodePage& page, float base, std::uint
           .run = run};
 }
 
-double lower_bound(const Model& model, const Query& query, const SlotHeader& slot, const std::int8_t* vector) {
+double lower_bound(const Model& model, const Query& query, const SlotHeader& slot,
+                   const std::int8_t* vector) {
   const std::span<const float> q = query.vector();
   const std::size_t dims = q.size();
   if (model.meta.metric == Metric::kEuclidean) {
@@ -80,8 +83,8 @@ double lower_bound(const Model& model, const Query& query, const SlotHeader& slo
     return std::max(0.0, distance_lower_bound(squared, slot.error, dims) - kInputRounding * query.norm());
   }
   const double code_norm = 127 * std::sqrt(static_cast<double>(dims));
-  const double bound = inner_product_lower_bound(dot_i8(q.data(), vector, dims), 1 + kInputRounding, slot.scale,
-                                                 code_norm, slot.error, dims);
+  const double bound = inner_product_lower_bound(dot_i8(q.data(), vector, dims), 1 + kInputRounding,
+                                                 slot.scale, code_norm, slot.error, dims);
   if (model.meta.metric == Metric::kCosine) return 1 + bound - kInputRounding;
   return query.norm() * (bound < 0 ? bound * (1 + kInputRounding) : bound * (1 - kInputRounding));
 }
@@ -98,7 +101,8 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
   std::size_t row = 0;
   while (row + 1 < kCalibratedLimits.size() && kCalibratedLimits[row] < limit) ++row;
   const SearchEffort& above = model.meta.efforts[row][column];
-  const SearchEffort& below = model.meta.efforts[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row][column];
+  const SearchEffort& below =
+      model.meta.efforts[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row][column];
   const double low = kCalibratedLimits[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row];
   const double high = kCalibratedLimits[row];
   const double share = high > low ? std::log(limit / low) / std::log(high / low) : 1;

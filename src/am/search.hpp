@@ -1,5 +1,5 @@
-// One query against one model: its look-up table, the order in which leaves are worth visiting, and the rule that
-// stops the search. Scans and calibration share it.
+// One query against one model: its look-up table, the order in which leaves are worth visiting, and the rule
+// that stops the search. Scans and calibration share it.
 #pragma once
 
 #include "am/model.hpp"
@@ -23,11 +23,14 @@ class Query {
  public:
   explicit Query(const Model& model);
 
-  // `vector`: as VectorReader gives it, then centred. Sets everything below. The model must be of the shape given at construction.
+  // `vector`: as VectorReader gives it, then centred. Sets everything below. The model must be of the shape
+  // given at construction.
   void prepare(const Model& model, std::span<const float> vector);
 
-  std::span<const float> vector() const { return vector_; }  // centred; scaled to unit norm for inner products
-  double norm() const { return norm_; }                       // of the centred query before any scaling
+  std::span<const float> vector() const {
+    return vector_;
+  }                                      // centred; scaled to unit norm for inner products
+  double norm() const { return norm_; }  // of the centred query before any scaling
   const LookupTable& table() const { return table_; }
 
   // Makes all leaves available again, in the order in which they are worth visiting.
@@ -37,9 +40,9 @@ class Query {
   std::size_t leaves_left() const { return leaves_left_; }
   // What the scores of a leaf's codes have in common.
   float base(const Model& model, std::size_t partition) const;
-  // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far exceeds its
-  // bound; for Euclidean distance, where a constant number of leaves does as well, the number visited before it.
-  // Never falls from one leaf to the next.
+  // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far
+  // exceeds its bound; for Euclidean distance, where a constant number of leaves does as well, the number
+  // visited before it. Never falls from one leaf to the next.
   float stop_value(const RankedLeaf& leaf, float threshold) const {
     return by_count_ ? static_cast<float>(ranked_.size() - leaves_left_ - 1)
                      : (threshold - leaf.bound) / margin_unit_;
@@ -50,8 +53,8 @@ class Query {
   std::span<float> rotated_;
   std::span<float> scratch_;
   std::span<std::uint8_t> entries_;
-  std::span<float> leaf_scores_;   // <q,c>, for Euclidean distance -||q - c||^2 / 2
-  std::span<RankedLeaf> ranked_;   // a heap
+  std::span<float> leaf_scores_;  // <q,c>, for Euclidean distance -||q - c||^2 / 2
+  std::span<RankedLeaf> ranked_;  // a heap
   std::size_t leaves_left_ = 0;
   LookupTable table_{};
   double norm_ = 0;
@@ -65,8 +68,8 @@ CodeRun code_run(const Model& model, const CodePage& page, float base, std::uint
 // A lower bound of the distance (as the operators define it) between the query and a slot's vector.
 double lower_bound(const Model& model, const Query& query, const SlotHeader& slot, const std::int8_t* vector);
 
-// How hard a query for `limit` rows must search to reach `recall`: from calibration, interpolated between limits.
-// `exhaustive` is set where no calibrated effort is known to come within kRecallTolerance of it.
+// How hard a query for `limit` rows must search to reach `recall`: from calibration, interpolated between
+// limits. `exhaustive` is set where no calibrated effort is known to come within kRecallTolerance of it.
 inline constexpr double kRecallTolerance = 0.005;
 struct SearchPlan {
   bool exhaustive = false;

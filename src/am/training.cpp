@@ -58,30 +58,34 @@ Norms measure_norms(const Sample& sample) {
 
 std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
   if (options.num_leaves == 0) {
-    return sample.table_rows < kMinTrainedRows ? 0 : std::min(default_leaves(sample.table_rows), sample.count);
+    return sample.table_rows < kMinTrainedRows ? 0
+                                               : std::min(default_leaves(sample.table_rows), sample.count);
   }
   const auto asked = static_cast<std::size_t>(options.num_leaves);
   if (asked <= sample.count) return asked;
   ereport(NOTICE, (errmsg("num_leaves reduced from %d to %zu", options.num_leaves, sample.count),
                    errdetail("There cannot be more partitions than rows to train them with."),
-                   sample.complete ? 0
-                                   : errhint("Increase maintenance_work_mem, or training_sample_size if it is set.")));
+                   sample.complete
+                       ? 0
+                       : errhint("Increase maintenance_work_mem, or training_sample_size if it is set.")));
   return sample.count;
 }
 
 uint32 choose_dims_per_block(Relation index, const IndexOptions& options, std::size_t dims, bool terms) {
   const std::size_t largest_blocks = ListGeometry::max_blocks(terms);
   if (options.dimensions_per_block == 0) {
-    return static_cast<uint32>(std::min(dims, std::max<std::size_t>(2, (dims + kDefaultBlocks - 1) / kDefaultBlocks)));
+    return static_cast<uint32>(
+        std::min(dims, std::max<std::size_t>(2, (dims + kDefaultBlocks - 1) / kDefaultBlocks)));
   }
   const CodebookShape shape{static_cast<uint32>(dims), static_cast<uint32>(options.dimensions_per_block)};
   if (shape.blocks() > largest_blocks) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("dimensions_per_block %d is too small for vectors of %zu dimensions",
                            options.dimensions_per_block, dims),
-                    errdetail("Index \"%s\" can store at most %zu blocks for a vector.", RelationGetRelationName(index),
-                              largest_blocks),
-                    errhint("Use dimensions_per_block = %zu or more.", (dims + largest_blocks - 1) / largest_blocks)));
+                    errdetail("Index \"%s\" can store at most %zu blocks for a vector.",
+                              RelationGetRelationName(index), largest_blocks),
+                    errhint("Use dimensions_per_block = %zu or more.",
+                            (dims + largest_blocks - 1) / largest_blocks)));
   }
   return static_cast<uint32>(std::min<std::size_t>(dims, shape.dims_per_block));
 }
@@ -97,15 +101,22 @@ std::span<T> carve(std::span<T>& from, std::size_t count) {
 class Trainer {
  public:
   Trainer(Relation index, const IndexOptions& options, Sample& sample, std::size_t memory, TrainedModel& out)
-      : index_(index), options_(options), sample_(sample), memory_(memory), out_(out), meta_(out.model.meta) {}
+      : index_(index),
+        options_(options),
+        sample_(sample),
+        memory_(memory),
+        out_(out),
+        meta_(out.model.meta) {}
 
   void train(std::size_t leaves, const Norms& norms) {
     meta_.height = 1;
-    meta_.dims_per_block = choose_dims_per_block(index_, options_, sample_.dims, meta_.metric == Metric::kEuclidean);
+    meta_.dims_per_block =
+        choose_dims_per_block(index_, options_, sample_.dims, meta_.metric == Metric::kEuclidean);
     allocate(leaves);
     if (meta_.metric == Metric::kEuclidean) subtract_mean();
     train_centroids(leaves);
-    const std::size_t rows = std::min({sample_.count, kCodebookRows, memory_ / 5 / (sample_.dims * sizeof(float))});
+    const std::size_t rows =
+        std::min({sample_.count, kCodebookRows, memory_ / 5 / (sample_.dims * sizeof(float))});
     residuals_ = palloc_span<float>(rows * sample_.dims);
     compute_residuals(rows);
     choose_loss(norms, rows);
@@ -150,7 +161,8 @@ class Trainer {
 
   // k-means; then each centroid is replaced by its int8 code, against which residuals are taken.
   void train_centroids(std::size_t leaves) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(BuildPhase::kTrainPartitions));
+    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
+                                 static_cast<int64>(BuildPhase::kTrainPartitions));
     std::size_t trained = 0;
     PartitionerOptions options;
     options.scratch_bytes = memory_ / 10;
@@ -163,9 +175,10 @@ class Trainer {
     auto codes = palloc_span<std::int8_t>(trained * sample_.dims);
     for (std::size_t p = 0; p < trained; ++p) {
       const std::span<float> centroid = out_.centroids.subspan(p * sample_.dims, sample_.dims);
-      const ScalarQuantized quantized = scalar_quantize(centroid, codes.subspan(p * sample_.dims, sample_.dims));
-      out_.partitions[p] = Partition{.head = InvalidBlockNumber, .sigma = 0, .count = 0, .scale = quantized.scale,
-                                     .half_norm = 0};
+      const ScalarQuantized quantized =
+          scalar_quantize(centroid, codes.subspan(p * sample_.dims, sample_.dims));
+      out_.partitions[p] = Partition{
+          .head = InvalidBlockNumber, .sigma = 0, .count = 0, .scale = quantized.scale, .half_norm = 0};
     }
     out_.model.partitions = out_.partitions;
     out_.model.centroids = codes.data();
@@ -187,18 +200,21 @@ class Trainer {
       for (std::size_t i = 0; i < n; ++i) {
         const auto centroid = out_.centroids.subspan(nearest[i] * sample_.dims, sample_.dims);
         const auto from = row(begin + i);
-        std::transform(from.begin(), from.end(), centroid.begin(), &residuals_[(begin + i) * sample_.dims], std::minus<>());
+        std::transform(from.begin(), from.end(), centroid.begin(), &residuals_[(begin + i) * sample_.dims],
+                       std::minus<>());
       }
     }
   }
 
   void choose_loss(const Norms& norms, std::size_t rows) {
     meta_.mean_norm = static_cast<float>(norms.mean);
-    meta_.effective_dims = static_cast<float>(effective_dimension(sample_.rows.first(rows * sample_.dims), sample_.dims));
+    meta_.effective_dims =
+        static_cast<float>(effective_dimension(sample_.rows.first(rows * sample_.dims), sample_.dims));
     if (meta_.metric == Metric::kEuclidean) return;
     double share = options_.anisotropic_quantization_threshold;
     if (share < 0) {
-      share = norms.deviation <= kConstantNorms * norms.mean ? kThresholdConstantNorms : kThresholdVaryingNorms;
+      share =
+          norms.deviation <= kConstantNorms * norms.mean ? kThresholdConstantNorms : kThresholdVaryingNorms;
     }
     meta_.threshold = static_cast<float>(share * norms.mean);
   }
@@ -208,7 +224,8 @@ class Trainer {
     const auto points = sample_.rows.first(rows * sample_.dims);
     if (may_rotate()) {
       run_step([&] {
-        return choose_rotation(residuals_, sample_.dims, meta_.dims_per_block, interrupted, rotation_, &meta_.rotation);
+        return choose_rotation(residuals_, sample_.dims, meta_.dims_per_block, interrupted, rotation_,
+                               &meta_.rotation);
       });
     }
     rotation_ = rotation_.first(rotation_floats(meta_.rotation, sample_.dims));
@@ -257,7 +274,8 @@ class Trainer {
     }
     const double slack = 0.05 * (high - low);
     meta_.term_offset = static_cast<float>(low - slack);
-    meta_.term_step = std::max(static_cast<float>((high - low + 2 * slack) / UINT16_MAX), std::numeric_limits<float>::min());
+    meta_.term_step = std::max(static_cast<float>((high - low + 2 * slack) / UINT16_MAX),
+                               std::numeric_limits<float>::min());
   }
 
   Relation index_;
@@ -283,18 +301,19 @@ PartitionAssigner::PartitionAssigner(const TrainedModel& trained)
       scratch_(palloc_span<float>(nearest_scratch_floats(trained.partitions.size()))),
       nearest_(palloc_span<std::uint32_t>(kAssignBatch)),
       distances_(palloc_span<float>(kAssignBatch)) {
-  for (std::size_t p = 0; p < trained.partitions.size(); ++p) half_norms_[p] = trained.partitions[p].half_norm;
+  for (std::size_t p = 0; p < trained.partitions.size(); ++p)
+    half_norms_[p] = trained.partitions[p].half_norm;
 }
 
 std::span<const std::uint32_t> PartitionAssigner::assign(std::span<const float> rows) {
   const std::size_t n = rows.size() / dims_;
-  nearest_centroids(rows.data(), n, centroids_.data(), half_norms_.data(), half_norms_.size(), dims_, scratch_.data(),
-                    nearest_.data(), distances_.data());
+  nearest_centroids(rows.data(), n, centroids_.data(), half_norms_.data(), half_norms_.size(), dims_,
+                    scratch_.data(), nearest_.data(), distances_.data());
   return nearest_.first(n);
 }
 
-void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample, std::size_t memory,
-                 TrainedModel& trained) {
+void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample,
+                 std::size_t memory, TrainedModel& trained) {
   Model& model = trained.model;
   model.meta = empty_meta(metric);
   model.meta.dims = static_cast<uint32>(sample.dims);
@@ -304,9 +323,11 @@ void train_model(Relation index, const IndexOptions& options, Metric metric, Sam
   const std::size_t leaves = choose_leaves(options, sample);
   const Norms norms = measure_norms(sample);
   if (leaves > 0 && norms.largest > kLargestNorm) {
-    ereport(NOTICE, (errmsg("index \"%s\" is not partitioned because vectors are too long", RelationGetRelationName(index)),
-                     errdetail("The largest norm in the sample is %g.", norms.largest),
-                     errhint("Queries are exact, but compare every row. Scale the vectors down to make them fast.")));
+    ereport(NOTICE,
+            (errmsg("index \"%s\" is not partitioned because vectors are too long",
+                    RelationGetRelationName(index)),
+             errdetail("The largest norm in the sample is %g.", norms.largest),
+             errhint("Queries are exact, but compare every row. Scale the vectors down to make them fast.")));
     return;
   }
   if (leaves > 0) Trainer(index, options, sample, memory, trained).train(leaves, norms);

@@ -7,9 +7,9 @@
 
 namespace scann::am {
 
-// Trains into memory of the current context. Centres the sample's rows in place. The model's partitions have their
-// centroids, but neither heads nor counts yet; its floats lie behind one another in `floats`, as model pages hold
-// them. Where nothing can be trained, the model is one of height 0.
+// Trains into memory of the current context. Centres the sample's rows in place. The model's partitions have
+// their centroids, but neither heads nor counts yet; its floats lie behind one another in `floats`, as model
+// pages hold them. Where nothing can be trained, the model is one of height 0.
 struct TrainedModel {
   Model model{};
   std::span<float> floats;
@@ -35,8 +35,8 @@ class PartitionAssigner {
 };
 
 // `memory`: what training may use beside the sample, in bytes.
-void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample, std::size_t memory,
-                 TrainedModel& trained);
+void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample,
+                 std::size_t memory, TrainedModel& trained);
 
 // The share of maintenance_work_mem that take_sample() may use, so that train_model() fits into the rest.
 std::size_t sample_memory(std::size_t memory);

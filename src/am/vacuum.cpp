@@ -1,7 +1,7 @@
 // VACUUM.
 //
-// Vector pages are visited in physical order, whatever list they belong to: an entry never moves while rows are
-// being removed, and rows that were dead when VACUUM began cannot be inserted behind its back.
+// Vector pages are visited in physical order, whatever list they belong to: an entry never moves while rows
+// are being removed, and rows that were dead when VACUUM began cannot be inserted behind its back.
 #include "am/vacuum.hpp"
 
 #include "am/model.hpp"
@@ -86,7 +86,8 @@ IndexBulkDeleteResult* vacuum_index(IndexVacuumInfo* info, IndexBulkDeleteResult
                                     IndexBulkDeleteCallback callback, void* callback_state) {
   if (stats == nullptr) stats = static_cast<IndexBulkDeleteResult*>(palloc0(sizeof(IndexBulkDeleteResult)));
   stats->num_index_tuples = 0;
-  VacuumPass pass{info, stats, callback, callback_state, leaf_geometry(read_meta(info->index)), null_geometry()};
+  VacuumPass pass{info,           stats, callback, callback_state, leaf_geometry(read_meta(info->index)),
+                  null_geometry()};
   BlockNumber done = kMetaBlock + 1;
   // Pages added meanwhile hold nothing to remove, but their entries are counted.
   for (BlockNumber end = RelationGetNumberOfBlocks(info->index); done < end;

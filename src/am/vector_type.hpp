@@ -1,4 +1,5 @@
-// What an operator class tells the access method about its data type, so that nothing else here knows the type.
+// What an operator class tells the access method about its data type, so that nothing else here knows the
+// type.
 #pragma once
 
 #include "am/backend.hpp"
@@ -6,8 +7,8 @@
 
 namespace scann::am {
 
-// Support function 1 of an operator class returns a pointer to one of these, of static storage. `value` is always
-// detoasted.
+// Support function 1 of an operator class returns a pointer to one of these, of static storage. `value` is
+// always detoasted.
 struct VectorType {
   Metric metric;
   // The number of dimensions, 1 to kMaxDimensions. Raises an error for a value that is no finite vector.
@@ -21,8 +22,8 @@ inline constexpr int kVectorTypeProc = 1;  // number of the support function
 // The vector type of an index's only column.
 const VectorType& vector_type(Relation index);
 
-// The operator class's vector type belongs to. Raises an error where a value has another number of dimensions than
-// the index.
+// The operator class's vector type belongs to. Raises an error where a value has another number of dimensions
+// than the index.
 void check_dimensions(Relation index, uint32 expected, uint32 actual);
 
 }  // namespace scann::am
