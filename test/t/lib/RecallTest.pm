@@ -1,0 +1,67 @@
+# Recall of default indexes on generated clusters, measured by scann_bench.
+package RecallTest;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter 'import';
+use ScannTest;
+use Test::More;
+
+our @EXPORT = qw(test_recall);
+
+my %operator_class = ('<#>' => 'real_ip_ops', '<=>' => 'real_cosine_ops', '<->' => 'real_l2_ops');
+
+# Below the target of 0.95 by what so few queries may deviate, most where each asks for one row only.
+my %required_recall = (1 => 0.93, 10 => 0.94, 100 => 0.94);
+
+# Loads a set of vectors, and measures an index of each metric.
+sub test_recall
+{
+	my ($node, %params) = @_;
+	my @data = (
+		'--dbname' => $node->connstr('postgres'),
+		'--data' => bench_generate(rows => $params{rows} + 300, dims => $params{dims}, clusters => 200),
+		'--dims' => $params{dims}, '--holdout' => 300);
+	bench('load', @data);
+	foreach my $operator ('<#>', '<=>', '<->')
+	{
+		bench('index', @data, '--drop-indexes', '--index', "CREATE INDEX ON {table} USING scann (v $operator_class{$operator})");
+		test_metric("$params{dims} dimensions, $operator", $operator, @data);
+	}
+	return;
+}
+
+sub test_metric
+{
+	my ($name, $operator, @data) = @_;
+	my @query = ('query', @data, '--operator' => $operator, '--warmup' => 0, '--sample' => 1);
+	# Fewer queries say as much where each of them asks for more rows.
+	my %queries = (1 => 300, 10 => 200, 100 => 50);
+	foreach my $limit (sort { $a <=> $b } keys %queries)
+	{
+		my $measured = bench(@query, '--limit' => $limit, '--queries' => $queries{$limit});
+		cmp_ok($measured->{recall}, '>=', $required_recall{$limit}, "$name: recall\@$limit");
+		test_answers($measured, "$name, limit $limit");
+		next if $limit == 1;
+		my $exact = bench(@query, '--limit' => $limit, '--queries' => 20, '--set' => 'scann.target_recall=1',
+			'--set' => 'enable_seqscan=off');
+		cmp_ok($exact->{recall}, '==', 1, "$name: exact \@$limit at scann.target_recall = 1");
+		test_answers($exact, "$name, limit $limit, exact");
+	}
+	return;
+}
+
+# Tests what holds whatever the recall is.
+sub test_answers
+{
+	my ($measured, $name) = @_;
+	like($measured->{plan}, qr/Index Scan using/, "$name: by index");
+	my %defects = map { $_ => $measured->{$_} } qw(disordered_answers repeated_rows short_answers);
+	is_deeply(\%defects, { disordered_answers => 0, repeated_rows => 0, short_answers => 0 },
+		"$name: complete and in order");
+	note("$name: recall $measured->{recall}, $measured->{mean_us} us");
+	return;
+}
+
+1;
