@@ -80,6 +80,7 @@ SCANN_FUNCTION(scann_cosine_distance) {
   const scann::CosineSums sums = scann::cosine_sums(args.a.data(), args.b.data(), args.a.size());
   args.check(sums.aa + sums.bb);
   if (sums.aa == 0 || sums.bb == 0) PG_RETURN_FLOAT8(get_float8_nan());
-  const double cosine = sums.ab / std::sqrt(sums.aa) / std::sqrt(sums.bb);
+  // Multiplied first, so that the result does not depend on the order of the arguments.
+  const double cosine = sums.ab / (std::sqrt(sums.aa) * std::sqrt(sums.bb));
   PG_RETURN_FLOAT8(1.0 - std::clamp(cosine, -1.0, 1.0));
 }
