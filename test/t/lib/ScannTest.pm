@@ -12,13 +12,14 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
-  new_server start_server add_extension create_vectors insert_vectors
+  new_server start_server crash_and_restart add_extension create_vectors insert_vectors
   answers same_answers index_recall_is_near check_index
   bench_generate bench
   start_client finish_client
-  relation_path
+  relation_path wait_until
 );
 
 my $bench = "$FindBin::RealBin/../bench/scann_bench";
@@ -47,6 +48,18 @@ shared_buffers = 64MB
 @{[ $settings // '' ]}
 CONF
 	$node->start;
+	return;
+}
+
+# Kills the server with all its processes, as a power failure does, and starts it again.
+sub crash_and_restart
+{
+	my ($node) = @_;
+	my ($postmaster) = split /\n/, slurp_file($node->data_dir . '/postmaster.pid');
+	$node->kill9;
+	wait_until(sub { !kill 0, $postmaster }) or die 'the killed server does not go away';
+	# Until the last backend has noticed, the new server finds the old one's memory in use.
+	wait_until(sub { $node->start(fail_ok => 1) }) or die 'the server does not start after a crash';
 	return;
 }
 
@@ -172,11 +185,14 @@ sub bench_generate
 sub start_client
 {
 	my ($node, $sql, %params) = @_;
-	my $client = { out => '', errors => '', sql => $sql };
+	my $client = { out => '', errors => '' };
 	my $database = $params{database} // 'postgres';
+	# From a file: writing to a psql that lost its server would be an error here.
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/client.sql';
+	append_to_file($file, $sql);
 	$client->{run} = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr($database), '-f', '-' ],
-		'<', \$client->{sql}, '>', \$client->{out}, '2>', \$client->{errors},
+		[ 'psql', '-XAtq', '-d', $node->connstr($database), '-f', $file ],
+		'<', \undef, '>', \$client->{out}, '2>', \$client->{errors},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	return $client;
 }
@@ -190,6 +206,18 @@ sub finish_client
 }
 
 # ---- Small things ----------------------------------------------------------------------------------------------------
+
+# Waits until a condition holds; returns whether it does at last.
+sub wait_until
+{
+	my ($condition) = @_;
+	for (my $tries = 0; $tries < 300; ++$tries)
+	{
+		return 1 if $condition->();
+		sleep 0.1;
+	}
+	return 0;
+}
 
 # The file of a relation.
 sub relation_path
