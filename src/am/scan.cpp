@@ -23,7 +23,7 @@ constexpr double kVouchedShare = 0.25;
 constexpr double kRoundGrowth = 8;
 // Stop margins grow with the rounds: by this for bounds, by this factor for numbers of leaves.
 constexpr float kMarginStep = 1;
-constexpr float kLeafGrowth = 4;
+constexpr float kLeafGrowth = 8;
 
 enum class Phase {
   kStart,

@@ -109,7 +109,9 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
   const double growth = limit > high ? limit / high : 1;
   const auto blend = [share](double a, double b) { return a * std::pow(b / a, share); };
   return {.exhaustive = above.recall < recall - kRecallTolerance,
-          .margin = static_cast<float>(below.margin + share * (above.margin - below.margin)),
+          // Euclidean margins are numbers of leaves, over which more rows spread.
+          .margin = static_cast<float>((below.margin + share * (above.margin - below.margin)) *
+                                       (model.meta.metric == Metric::kEuclidean ? growth : 1)),
           .candidates = static_cast<std::uint32_t>(
               std::min(1e7, std::ceil(growth * blend(below.candidates, above.candidates)))),
           .codes = growth * blend(std::max(1.0F, below.codes), std::max(1.0F, above.codes))};
