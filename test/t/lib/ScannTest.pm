@@ -16,7 +16,7 @@ use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
   new_server start_server crash_and_restart add_extension create_vectors insert_vectors
-  answers same_answers index_recall_is_near check_index
+  answers same_answers index_recall_is_near check_index log_is_clean
   bench_generate bench
   start_client finish_client
   relation_path wait_until
@@ -156,6 +156,16 @@ sub check_index
 	my ($status, undef, $errors) =
 	  $node->psql($params{database} // 'postgres', "SELECT scann_check('$index', true)");
 	return is("$status $errors", '0 ', $name);
+}
+
+# Tests that no process of a server died, nor replayed a page otherwise than it was.
+sub log_is_clean
+{
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($node) = @_;
+	my @bad = slurp_file($node->logfile) =~
+	  /^.*(?:PANIC|TRAP:|was terminated by signal|inconsistent page found|AddressSanitizer).*$/mg;
+	return is("@bad", '', $node->name . ': no crash in the log');
 }
 
 # ---- The benchmark program -------------------------------------------------------------------------------------------
