@@ -8,10 +8,11 @@ as_root() {
 }
 
 # Runs a command as a user that PostgreSQL accepts as the owner of a server: never root. The home directory
-# is set because root's is kept otherwise, and psql would look for its start-up file there.
+# is set because root's is kept otherwise, and psql would look for its start-up file there. Not by runuser, which
+# would kill the command two seconds after an interrupt, before it has cleaned up.
 unprivileged() {
   if [ "$(id -u)" -eq 0 ]; then
-    runuser -u postgres -- env HOME=/nonexistent PSQL_HISTORY=/dev/null "$@"
+    setpriv --reuid=postgres --regid=postgres --init-groups env HOME=/nonexistent PSQL_HISTORY=/dev/null "$@"
   else
     "$@"
   fi
