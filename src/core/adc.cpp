@@ -95,67 +95,64 @@ class GroupSums {
   // share each load of the table.
   template <std::size_t kGroups>
   HWY_INLINE void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums) const {
-    const hn::Repartition<std::uint16_t, D8> d16;
-    Partial partial[kGroups];
-    HWY_UNROLL(2)
-    for (Partial& group : partial) group = {hn::Zero(d16), hn::Zero(d16), hn::Zero(d16), hn::Zero(d16)};
+    // For each group's low and high halves of bytes. Two bytes make a 16-bit lane: `all` sums both at once,
+    // the odd byte counting 256-fold (modulo 2^16), and `odd` the odd one alone.
+    V16 all[2 * kGroups];
+    V16 odd[2 * kGroups];
+    HWY_UNROLL(4)
+    for (std::size_t i = 0; i < 2 * kGroups; ++i) all[i] = odd[i] = hn::Zero(D16());
     std::size_t b = 0;
     for (; b + kStep <= blocks_; b += kStep) {
       const auto entries = hn::LoadU(D8(), entries_ + b * kCodewords);
       HWY_UNROLL(2)
-      for (std::size_t g = 0; g < kGroups; ++g)
-        add(entries, codes + g * stride + b * kBlockBytes, partial[g]);
+      for (std::size_t g = 0; g < kGroups; ++g) {
+        add(entries, codes + g * stride + b * kBlockBytes, all + 2 * g, odd + 2 * g);
+      }
     }
     if (b < blocks_) {
       const auto entries = hn::Load(D8(), tail_);
       const std::size_t last = (blocks_ - kStep) * kBlockBytes;
       HWY_UNROLL(2)
-      for (std::size_t g = 0; g < kGroups; ++g) add(entries, codes + g * stride + last, partial[g]);
+      for (std::size_t g = 0; g < kGroups; ++g)
+        add(entries, codes + g * stride + last, all + 2 * g, odd + 2 * g);
     }
     HWY_UNROLL(2)
-    for (std::size_t g = 0; g < kGroups; ++g) store(partial[g], sums + g * kGroupSize);
+    for (std::size_t g = 0; g < kGroups; ++g) store(all + 2 * g, odd + 2 * g, sums + g * kGroupSize);
   }
 
  private:
   using D16 = hn::Repartition<std::uint16_t, D8>;
   using V16 = hn::Vec<D16>;
 
-  // Sums of bytes for the codes in low and in high halves. Two bytes make a 16-bit lane: `all` sums both at
-  // once, the odd byte counting 256-fold (modulo 2^16), and `odd` the odd one alone.
-  struct Partial {
-    V16 all_low, all_high, odd_low, odd_high;
-  };
-
-  static HWY_INLINE void add(hn::Vec<D8> entries, const std::uint8_t* codes, Partial& sum) {
+  static HWY_INLINE void add(hn::Vec<D8> entries, const std::uint8_t* codes, V16* all, V16* odd) {
     const D8 d8;
     const D16 d16;
     const auto both = hn::LoadU(d8, codes);
     const auto low =
         hn::BitCast(d16, hn::TableLookupBytes(entries, hn::And(both, hn::Set(d8, std::uint8_t{0x0F}))));
     const auto high = hn::BitCast(d16, hn::TableLookupBytes(entries, hn::ShiftRight<4>(both)));
-    sum.all_low = hn::Add(sum.all_low, low);
-    sum.all_high = hn::Add(sum.all_high, high);
-    sum.odd_low = hn::Add(sum.odd_low, hn::ShiftRight<8>(low));
-    sum.odd_high = hn::Add(sum.odd_high, hn::ShiftRight<8>(high));
+    all[0] = hn::Add(all[0], low);
+    all[1] = hn::Add(all[1], high);
+    odd[0] = hn::Add(odd[0], hn::ShiftRight<8>(low));
+    odd[1] = hn::Add(odd[1], hn::ShiftRight<8>(high));
   }
 
   // Adds up the blocks of a vector and puts even and odd vectors in order.
-  static HWY_INLINE void store(const Partial& sum, std::uint16_t* sums) {
-    const D16 d16;
+  static HWY_INLINE void store(const V16* all, const V16* odd, std::uint16_t* sums) {
     if constexpr (kStep == 1) {
-      hn::StoreInterleaved2(hn::Sub(sum.all_low, hn::ShiftLeft<8>(sum.odd_low)), sum.odd_low, d16, sums);
-      hn::StoreInterleaved2(hn::Sub(sum.all_high, hn::ShiftLeft<8>(sum.odd_high)), sum.odd_high, d16,
-                            sums + kBlockBytes);
+      const D16 d;
+      hn::StoreInterleaved2(hn::Sub(all[0], hn::ShiftLeft<8>(odd[0])), odd[0], d, sums);
+      hn::StoreInterleaved2(hn::Sub(all[1], hn::ShiftLeft<8>(odd[1])), odd[1], d, sums + kBlockBytes);
     } else {
-      const auto all = add_blocks(d16, sum.all_low, sum.all_high);
-      const auto odd = add_blocks(d16, sum.odd_low, sum.odd_high);
       const hn::CappedTag<std::uint16_t, kBlockBytes> d;
-      hn::StoreInterleaved2(hn::Sub(all, hn::ShiftLeft<8>(odd)), odd, d, sums);
+      const auto odds = add_blocks(odd[0], odd[1]);
+      const auto evens = hn::Sub(add_blocks(all[0], all[1]), hn::ShiftLeft<8>(odds));
+      hn::StoreInterleaved2(evens, odds, d, sums);
     }
   }
 
   // Blocks of `low` into the first 16-byte lane of the result, blocks of `high` into the second.
-  static HWY_INLINE hn::Vec<hn::CappedTag<std::uint16_t, kBlockBytes>> add_blocks(D16, V16 low, V16 high) {
+  static HWY_INLINE hn::Vec<hn::CappedTag<std::uint16_t, kBlockBytes>> add_blocks(V16 low, V16 high) {
     const auto straight = hn::OddEvenBlocks(high, low);
     const auto crossed = hn::SwapAdjacentBlocks(hn::OddEvenBlocks(low, high));
     const auto pairs = hn::Add(straight, crossed);

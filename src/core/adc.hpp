@@ -2,10 +2,10 @@
 //
 // score(vector) = base + table.scale * sum_b table[b][code_b]  -  term_scale * term      (larger is better)
 //
-// base holds what is common to a leaf (<q,c> + table.offset, and for Euclidean distance -||c||^2/2 and the term's
-// offset); the term, present when term_scale > 0, is the vector's own (||x~||^2 - ||c||^2) / 2 of the reconstruction
-// x~ = c + r~, quantised to 16 bits. The candidate threshold is moved into the integer domain once a call where no
-// terms are present, so that a group without a survivor costs one compare and one test.
+// base holds what is common to a leaf (<q,c> + table.offset, and for Euclidean distance -||c||^2/2 and the
+// term's offset); the term, present when term_scale > 0, is the vector's own (||x~||^2 - ||c||^2) / 2 of the
+// reconstruction x~ = c + r~, quantised to 16 bits. The candidate threshold is moved into the integer domain
+// once a call where no terms are present, so that a group without a survivor costs one compare and one test.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,10 @@ namespace scann {
 // A run of groups lying back to back.
 struct CodeRun {
   const std::uint8_t* groups;
-  std::size_t count;   // vectors; the last group may be partly filled, its other lanes are ignored
+  std::size_t count;  // vectors; the last group may be partly filled, its other lanes are ignored
   float base;
-  float term_scale;    // 0: groups carry no terms
-  std::uint32_t run;   // copied into candidates
+  float term_scale;   // 0: groups carry no terms
+  std::uint32_t run;  // copied into candidates
 };
 
 // Pushes every vector of the run that scores above the buffer's threshold.

@@ -3,8 +3,8 @@
 //   byte        0                 1                      15                16
 //   block 0   | v0 | v16 << 4   | v1 | v17 << 4   | ...  | v15 | v31 << 4 | block 1 ...
 //
-// 16 bytes a block: byte j holds the code of vector j in its low half and of vector j + 16 in its high half. A list
-// ordered by Euclidean distance appends 32 little-endian uint16 terms to every group (adc.hpp).
+// 16 bytes a block: byte j holds the code of vector j in its low half and of vector j + 16 in its high half.
+// A list ordered by Euclidean distance appends 32 little-endian uint16 terms to every group (adc.hpp).
 #pragma once
 
 #include <cstddef>

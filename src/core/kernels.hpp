@@ -1,4 +1,5 @@
-// Vector arithmetic for every instruction set, chosen at run time. Lengths may be any number, pointers unaligned.
+// Vector arithmetic for every instruction set, chosen at run time. Lengths may be any number, pointers
+// unaligned.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,7 @@ const char* kernel_target();
 double inner_product(const float* a, const float* b, std::size_t n);
 double squared_distance(const float* a, const float* b, std::size_t n);
 
-// One pass for cosine: <a,b>, <a,a> and <b,b>.
+// What cosine needs, in one call: <a,b>, <a,a> and <b,b>.
 struct CosineSums {
   double ab;
   double aa;
@@ -33,12 +34,14 @@ float dot_i8(const float* q, const std::int8_t* v, std::size_t n);
 // sum (q[i] - scale * v[i])^2, accumulated in float.
 float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std::size_t n);
 
-// out[i * columns + j] = <row i, column j>; both operands row-major with dims floats a row, out rows x columns.
-// Register-blocked: the matrix product of training, assignment and exact answers.
-void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims, float* out);
+// out[i * columns + j] = <row i, column j>; both operands row-major with dims floats a row, out rows x
+// columns. Register-blocked: the matrix product of training, assignment and exact answers.
+void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
+                float* out);
 
-// For each of n points the centroid of least squared distance: nearest[i], and distance[i] = ||p - c||^2 - ||p||^2.
-// half_norms[j] = ||c_j||^2 / 2. Ties go to the lower index. `scratch` has nearest_scratch_floats() floats.
+// For each of n points the centroid of least squared distance: nearest[i], and distance[i] = ||p - c||^2 -
+// ||p||^2. half_norms[j] = ||c_j||^2 / 2. Ties go to the lower index. `scratch` has nearest_scratch_floats()
+// floats.
 std::size_t nearest_scratch_floats(std::size_t centroids);
 void nearest_centroids(const float* points, std::size_t n, const float* centroids, const float* half_norms,
                        std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
