@@ -74,6 +74,12 @@ CREATE FUNCTION scann_partitions(
     RETURNS SETOF record
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
 
+CREATE FUNCTION scann_calibration(
+    index regclass,
+    OUT k int, OUT target_recall real, OUT recall real, OUT candidates int, OUT margin real, OUT codes real)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
+
 CREATE FUNCTION scann_check(index regclass, heapallindexed boolean DEFAULT false) RETURNS void
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL UNSAFE;
 
@@ -86,6 +92,8 @@ CREATE FUNCTION scann_scan_stats(
 
 COMMENT ON FUNCTION scann_index_info(regclass) IS 'what a scann index holds';
 COMMENT ON FUNCTION scann_partitions(regclass) IS 'the partitions of a scann index';
+COMMENT ON FUNCTION scann_calibration(regclass) IS
+    'the recall that the build of a scann index measured, and the effort it takes';
 COMMENT ON FUNCTION scann_check(regclass, boolean) IS
     'verifies the pages of a scann index and, if asked, that every row is indexed; raises an error otherwise';
 COMMENT ON FUNCTION scann_evaluate_recall(regclass, int, int) IS

@@ -184,7 +184,7 @@ class Build {
 
   // Needs the number of dimensions.
   void prepare_rows() {
-    encoder_.emplace(model());
+    encoder_.emplace(model(), true);
     batch_rows_ = palloc_span<float>(kAssignBatch * model().meta.dims);
     batch_tids_ = palloc_span<ItemPointerData>(kAssignBatch);
   }

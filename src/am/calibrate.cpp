@@ -15,13 +15,13 @@ namespace {
 // fetches).
 constexpr double kCandidateCost = 150;
 
-constexpr std::uint32_t kCandidateChoices[] = {10,  16,  25,  40,   64,   100,  160,
-                                               250, 400, 640, 1000, 1600, 2500, 4000};
-constexpr float kMargins[] = {-5.0F,  -4.5F,  -4.0F,  -3.75F, -3.5F,  -3.25F, -3.0F,
-                              -2.75F, -2.5F,  -2.25F, -2.0F,  -1.75F, -1.5F,  -1.25F,
-                              -1.0F,  -0.75F, -0.5F,  -0.25F, 0.0F,   0.5F,   1.0F};
-constexpr float kLeafCounts[] = {1,  2,  3,  4,  5,   6,   8,   10,  12,  15,  18,  22,  27,   33,   40,
-                                 50, 60, 75, 90, 110, 140, 180, 230, 300, 400, 550, 750, 1000, 1500, 2500};
+constexpr std::uint32_t kCandidateChoices[] = {10,  13,  16,  20,  25,  32,   40,   50,   64,   80,   100, 125,
+                                               160, 200, 250, 320, 400, 500, 640, 800, 1000, 1600, 2500, 4000};
+constexpr float kMargins[] = {-4.0F,   -3.0F,  -2.5F,   -2.0F, -1.75F, -1.5F, -1.25F, -1.125F, -1.0F, -0.875F, -0.75F,
+                              -0.625F, -0.5F,  -0.375F, -0.25F, -0.125F, 0.0F, 0.125F, 0.25F,  0.375F, 0.5F,   0.75F,
+                              1.0F,    1.5F};
+constexpr float kLeafCounts[] = {0,  1,  2,  3,  4,  5,   7,   9,   11,  13,  16,  19,  22,  26,  30,   35,
+                                 40, 48, 57, 68, 80, 100, 130, 170, 220, 290, 380, 500, 750, 1000, 2000};
 
 // The place of a query's own row.
 constexpr std::uint32_t kSelf = UINT32_MAX;

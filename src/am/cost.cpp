@@ -20,6 +20,8 @@ namespace {
 constexpr double kCodeCost = 0.05;
 constexpr double kComponentCost = 0.02;
 constexpr double kCandidateCost = 8;
+// Pages that even the cheapest scan reads at random, one of codes and one of vectors: a tiny table is sorted.
+constexpr double kFewestPages = 2;
 
 struct ScanCost {
   Cost first_round;
@@ -72,8 +74,8 @@ void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, 
   index_close(index, NoLock);
   const Cost sort = 2 * cpu_operator_cost * rows * std::log2(rows + 1);
   const Cost scan = seq_page_cost * info->rel->pages + cpu_tuple_cost * info->rel->tuples;
-  *startup_cost = cost.first_round;
-  *total_cost = std::max(cost.first_round, scan + sort + cost.everything);
+  *startup_cost = kFewestPages * random_page_cost + cost.first_round;
+  *total_cost = std::max(*startup_cost, scan + sort + cost.everything);
 }
 
 }  // namespace scann::am

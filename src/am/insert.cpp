@@ -27,7 +27,7 @@ void insert_vector(Relation index, const ItemPointerData& tid, std::span<const f
   center(model, vector, centered);
   const bool partitioned = model.meta.height > 0;
   const std::size_t partition = partitioned ? nearest_partition(model, centered) : 0;
-  RowEncoder encoder(model);
+  RowEncoder encoder(model, false);
   Entry entry = encoder.encode(centered, partition);
   entry.tid = tid;
   const ListGeometry geometry = model.leaf;

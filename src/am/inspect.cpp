@@ -1,4 +1,5 @@
-// scann_index_info, scann_partitions and scann_scan_stats: what an index holds, and what the last scan did.
+// scann_index_info, scann_partitions, scann_calibration and scann_scan_stats: what an index holds, what its build
+// measured, and what the last scan did.
 #include "core/kernels.hpp"
 
 #include "am/build.hpp"
@@ -176,6 +177,28 @@ SCANN_FUNCTION(scann_partitions) {
                       Float8GetDatum(std::sqrt(variance))};
     bool nulls[lengthof(values)] = {};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+  }
+  inspected.close();
+  return static_cast<Datum>(0);
+}
+
+SCANN_FUNCTION(scann_calibration) {
+  InitMaterializedSRF(fcinfo, 0);
+  auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+  InspectedIndex inspected(PG_GETARG_OID(0));
+  const MetaPage meta = read_meta(inspected.index);
+  for (std::size_t limit = 0; meta.calibrated != 0 && limit < kCalibratedLimits.size(); ++limit) {
+    for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
+      const SearchEffort& effort = meta.efforts[limit][target];
+      Datum values[] = {Int32GetDatum(static_cast<int32>(kCalibratedLimits[limit])),
+                        Float4GetDatum(kCalibratedRecalls[target]),
+                        Float4GetDatum(effort.recall),
+                        Int32GetDatum(static_cast<int32>(effort.candidates)),
+                        Float4GetDatum(effort.margin),
+                        Float4GetDatum(effort.codes)};
+      bool nulls[lengthof(values)] = {};
+      tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+    }
   }
   inspected.close();
   return static_cast<Datum>(0);

@@ -67,9 +67,9 @@ ScoreAwareLoss loss_of(const MetaPage& meta) {
   return ScoreAwareLoss(meta.threshold, meta.effective_dims, meta.mean_norm);
 }
 
-RowEncoder::RowEncoder(const Model& model)
+RowEncoder::RowEncoder(const Model& model, bool many)
     : model_(model),
-      encoder_(model.shape, model.codewords),
+      encoder_(model.shape, model.codewords, palloc_span<float>(many ? model.codewords.size() : 0)),
       loss_(loss_of(model.meta)),
       residual_(palloc_span<float>(model.meta.dims)),
       rotated_vector_(palloc_span<float>(model.meta.dims)),

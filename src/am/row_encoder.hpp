@@ -44,7 +44,8 @@ void decode_centroid(const Model& model, std::size_t partition, std::span<float>
 // Encodes centred vectors. Allocates its scratch once, in the current context.
 class RowEncoder {
  public:
-  explicit RowEncoder(const Model& model);
+  // `many`: spends memory on encoding many vectors fast, instead of on the first one.
+  RowEncoder(const Model& model, bool many);
 
   // Everything of an entry but its TID. Its pointers are valid until the next call. At height 0 `partition`
   // is not looked at.

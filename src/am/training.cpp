@@ -17,8 +17,6 @@ constexpr double kLargestNorm = 1e15;
 constexpr double kConstantNorms = 0.05;
 constexpr double kThresholdConstantNorms = 0.2;
 constexpr double kThresholdVaryingNorms = 0.4;
-// Sixteen codewords a block need no more rows than this.
-constexpr std::size_t kCodebookRows = 40'000;
 // Dimensions above which one code more a block is not worth its bytes (blocks a vector, at most).
 constexpr std::size_t kDefaultBlocks = 96;
 
@@ -116,7 +114,7 @@ class Trainer {
     if (meta_.metric == Metric::kEuclidean) subtract_mean();
     train_centroids(leaves);
     const std::size_t rows =
-        std::min({sample_.count, kCodebookRows, memory_ / 5 / (sample_.dims * sizeof(float))});
+        std::min({sample_.count, kCodebookTrainingRows, memory_ / 5 / (sample_.dims * sizeof(float))});
     residuals_ = palloc_span<float>(rows * sample_.dims);
     compute_residuals(rows);
     choose_loss(norms, rows);
@@ -130,7 +128,7 @@ class Trainer {
 
   std::size_t square() const { return sample_.dims * sample_.dims; }
   // Learning a rotation takes a few matrices of dims x dims.
-  bool may_rotate() const { return 4 * square() * sizeof(float) <= memory_; }
+  bool may_rotate() const { return sample_.dims <= kMaxRotatedDimensions && 4 * square() * sizeof(float) <= memory_; }
 
   void allocate(std::size_t leaves) {
     Model& model = out_.model;
@@ -239,8 +237,7 @@ class Trainer {
     }
     rotate_rows(points);
     rotate_rows(residuals_);
-    CodebookTrainingOptions options;
-    if (sample_.dims > 200) options.anisotropic_iterations = 8;
+    const CodebookTrainingOptions options;
     run_step([&] {
       return train_codebook(out_.model.shape, points, residuals_, weights, options, interrupted, codewords_);
     });
@@ -258,7 +255,7 @@ class Trainer {
 
   // The range of the Euclidean terms over the sample, widened a little: rows to come are clamped to it.
   void choose_terms(std::size_t rows) {
-    const Encoder encoder(out_.model.shape, codewords_);
+    const Encoder encoder(out_.model.shape, codewords_, palloc_span<float>(codewords_.size()));
     const auto scratch = palloc_span<float>(encoder.scratch_floats());
     const auto codes = palloc_span<std::uint8_t>(out_.model.leaf.blocks());
     const auto decoded = palloc_span<float>(sample_.dims);

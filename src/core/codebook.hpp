@@ -30,7 +30,7 @@ inline constexpr std::size_t kCodebookTrainingRows = 32768;
 
 struct CodebookTrainingOptions {
   int l2_iterations = 8;           // plain k-means first
-  int anisotropic_iterations = 4;  // then alternations of assignment and the section 7.5 update
+  int anisotropic_iterations = 8;  // then alternations of assignment and the section 7.5 update
   std::uint64_t seed = 1;
 };
 

@@ -34,7 +34,8 @@ float EffortGrid::threshold(std::size_t candidate_index) const {
 bool EffortGrid::offer_leaf(std::span<const float> stop_values) {
   bool wanted = false;
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
-    while (next_margin_[k] < margins_.size() && stop_values[k] > margins_[next_margin_[k]]) stop(k, next_margin_[k]++);
+    while (next_margin_[k] < margins_.size() && stop_values[k] > margins_[next_margin_[k]])
+      stop(k, next_margin_[k]++);
     wanted |= next_margin_[k] < margins_.size();
   }
   return wanted;
@@ -46,7 +47,8 @@ void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueN
   const std::size_t keep = candidates_.back();
   const float floor = best_.size() < keep ? -std::numeric_limits<float>::infinity() : best_.back();
   incoming_.clear();
-  std::copy_if(scores.begin(), scores.end(), std::back_inserter(incoming_), [floor](float s) { return s > floor; });
+  std::copy_if(scores.begin(), scores.end(), std::back_inserter(incoming_),
+               [floor](float s) { return s > floor; });
   std::sort(incoming_.begin(), incoming_.end(), std::greater<>());
   const auto middle = static_cast<std::ptrdiff_t>(best_.size());
   best_.insert(best_.end(), incoming_.begin(), incoming_.end());
@@ -94,8 +96,8 @@ Effort EffortGrid::cheapest(std::size_t limit, double recall, double candidate_c
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
     for (std::size_t m = 0; m < margins_.size(); ++m) {
       const Effort e = effort(limit, k, m);
-      const bool better = reaches(e) ? !reaches(best) || cost(e) < cost(best)
-                                     : !reaches(best) && e.recall > best.recall;
+      const bool better =
+          reaches(e) ? !reaches(best) || cost(e) < cost(best) : !reaches(best) && e.recall > best.recall;
       if (better) best = e;
     }
   }

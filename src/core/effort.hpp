@@ -1,10 +1,10 @@
-// Calibration: what recall a search reaches, and what it costs, for every pair of (candidates kept, stop margin),
-// measured in one pass over sample queries by replaying the search rule on the scores of each leaf.
+// Calibration: what recall a search reaches, and what it costs, for every pair of (candidates kept, stop
+// margin), measured in one pass over sample queries by replaying the search rule on the scores of each leaf.
 //
-// The rule replayed: leaves are visited by descending bound; before leaf p the search stops when its stop value
-// exceeds the margin. The stop value is (theta_K - bound_p) / unit, with theta_K the K-th best score so far; for
-// Euclidean distance, where a constant number of leaves does as well, it is p itself. Either way it never falls as
-// p grows, so one pass meets the stopping point of every pair.
+// The rule replayed: leaves are visited by descending bound; before leaf p the search stops when its stop
+// value exceeds the margin. The stop value is (theta_K - bound_p) / unit, with theta_K the K-th best score so
+// far; for Euclidean distance, where a constant number of leaves does as well, it is p itself. Either way it
+// never falls as p grows, so one pass meets the stopping point of every pair.
 #pragma once
 
 #include <cstddef>
@@ -23,9 +23,9 @@ struct TrueNeighbor {
 struct Effort {
   std::uint32_t candidates;  // K
   float margin;
-  double recall;        // mean over queries
+  double recall;  // mean over queries
   double standard_error;
-  double codes;         // mean number of codes scored
+  double codes;  // mean number of codes scored
 };
 
 class EffortGrid {
@@ -46,13 +46,13 @@ class EffortGrid {
   // No leaves are left, or offer_leaf() returned false.
   void end_query();
 
-  // The cheapest pair whose recall@limits[limit] is at least `recall` plus one standard error, or the pair of highest
-  // recall where none is. `candidate_cost`: the cost of re-ordering one candidate, in codes scored.
+  // The cheapest pair whose recall@limits[limit] is at least `recall` plus one standard error, or the pair of
+  // highest recall where none is. `candidate_cost`: the cost of re-ordering one candidate, in codes scored.
   Effort cheapest(std::size_t limit, double recall, double candidate_cost) const;
 
  private:
   struct Cell {
-    double hits = 0;          // sum over queries of recall
+    double hits = 0;  // sum over queries of recall
     double hits_squared = 0;
   };
   struct Found {
@@ -66,14 +66,14 @@ class EffortGrid {
   std::vector<std::uint32_t> limits_;
   std::vector<std::uint32_t> candidates_;
   std::vector<float> margins_;
-  std::vector<Cell> cells_;     // [limit][candidates][margin]
-  std::vector<double> codes_;   // [candidates][margin]
+  std::vector<Cell> cells_;    // [limit][candidates][margin]
+  std::vector<double> codes_;  // [candidates][margin]
   std::size_t queries_ = 0;
 
   // The query at hand.
   std::size_t truths_ = 0;
   std::size_t scored_ = 0;
-  std::vector<float> best_;     // descending, at most the largest K
+  std::vector<float> best_;  // descending, at most the largest K
   std::vector<float> incoming_;
   std::vector<Found> found_;
   std::vector<std::size_t> next_margin_;  // per K: margins below were already stopped
