@@ -220,11 +220,12 @@ sub finish_client
 # Waits until a condition holds; returns whether it does at last.
 sub wait_until
 {
-	my ($condition) = @_;
-	for (my $tries = 0; $tries < 300; ++$tries)
+	my ($condition, $interval) = @_;
+	my $end = time + 30;
+	while (time < $end)
 	{
 		return 1 if $condition->();
-		sleep 0.1;
+		sleep($interval // 0.1);
 	}
 	return 0;
 }
