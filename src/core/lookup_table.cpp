@@ -51,8 +51,10 @@ void table_products(const CodebookShape& shape, const float* codewords, const fl
                            products + b * kCodewords);
   }
   if (whole == shape.blocks()) return;
-  float last[kWidth] = {};  // padded as its codewords are
-  std::copy_n(query + whole * kWidth, shape.dims - whole * kWidth, last);
+  float last[kWidth];  // padded as its codewords are
+  for (std::size_t i = 0; i < kWidth; ++i) {
+    last[i] = whole * kWidth + i < shape.dims ? query[whole * kWidth + i] : 0;
+  }
   block_products<kWidth>(last, codewords + whole * kWidth * kCodewords, products + whole * kCodewords);
 }
 
