@@ -3,17 +3,24 @@
 
 -- ---- Distances on real[] -----------------------------------------------------------------------------------------
 
+CREATE FUNCTION scann_distance_support(internal) RETURNS internal
+    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 CREATE FUNCTION inner_product(real[], real[]) RETURNS float8
-    AS 'MODULE_PATHNAME', 'scann_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'scann_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    SUPPORT scann_distance_support;
 
 CREATE FUNCTION negative_inner_product(real[], real[]) RETURNS float8
-    AS 'MODULE_PATHNAME', 'scann_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'scann_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    SUPPORT scann_distance_support;
 
 CREATE FUNCTION cosine_distance(real[], real[]) RETURNS float8
-    AS 'MODULE_PATHNAME', 'scann_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'scann_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    SUPPORT scann_distance_support;
 
 CREATE FUNCTION l2_distance(real[], real[]) RETURNS float8
-    AS 'MODULE_PATHNAME', 'scann_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'scann_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE
+    SUPPORT scann_distance_support;
 
 COMMENT ON FUNCTION inner_product(real[], real[]) IS 'inner product';
 COMMENT ON FUNCTION negative_inner_product(real[], real[]) IS 'implementation of <#> operator';

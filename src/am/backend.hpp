@@ -47,6 +47,7 @@ extern "C" {
 #include <optimizer/cost.h>
 #include <optimizer/optimizer.h>
 #include <pgstat.h>
+#include <storage/buf_internals.h>
 #include <storage/bufmgr.h>
 #include <storage/bufpage.h>
 #include <storage/lmgr.h>
@@ -108,6 +109,19 @@ inline Buffer extend_relation(Relation relation, ForkNumber fork) {
   if (needs_lock) UnlockRelationForExtension(relation, ExclusiveLock);
   return buffer;
 #endif
+}
+
+// Pins the block if it is still in the buffer where it was once found.
+inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buffer) {
+#if PG_VERSION_NUM >= 160000
+  const RelFileLocator& locator = relation->rd_locator;
+#else
+  const RelFileNode& locator = relation->rd_node;
+#endif
+  if (!ReadRecentBuffer(locator, MAIN_FORKNUM, block, buffer)) return false;
+  pgstat_count_buffer_read(relation);
+  pgstat_count_buffer_hit(relation);
+  return true;
 }
 
 inline void walk_plan_children(PlanState* node, bool (*visit)(PlanState*, void*), void* context) {

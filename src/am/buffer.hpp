@@ -8,12 +8,20 @@ namespace scann::am {
 
 enum class LockMode : int { kShare = BUFFER_LOCK_SHARE, kExclusive = BUFFER_LOCK_EXCLUSIVE };
 
+// Raises ERRCODE_INDEX_CORRUPTED: a page names InvalidBlockNumber where there must be a block. The buffer
+// manager would take it for P_NEW and add a block to the relation.
+[[noreturn]] void report_invalid_link(Relation index);
+
 // A pinned and locked buffer, released at the end of its scope.
 class LockedBuffer {
  public:
   // Reads an existing block of the main fork.
   LockedBuffer(Relation relation, BlockNumber block, LockMode mode, BufferAccessStrategy strategy = nullptr)
-      : buffer_(ReadBufferExtended(relation, MAIN_FORKNUM, block, RBM_NORMAL, strategy)) {
+      : buffer_(read(relation, block, strategy)) {
+    LockBuffer(buffer_, static_cast<int>(mode));
+  }
+  // Takes over a pin.
+  LockedBuffer(Buffer pinned, LockMode mode) : buffer_(pinned) {
     LockBuffer(buffer_, static_cast<int>(mode));
   }
   // Adds a block; exclusively locked.
@@ -38,7 +46,49 @@ class LockedBuffer {
 
  private:
   explicit LockedBuffer(Buffer buffer) : buffer_(buffer) {}
+  static Buffer read(Relation relation, BlockNumber block, BufferAccessStrategy strategy) {
+    if (!BlockNumberIsValid(block)) report_invalid_link(relation);
+    return ReadBufferExtended(relation, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+  }
   Buffer buffer_;
+};
+
+// Where the blocks of an index were last found in the buffer pool. Looking there first spares a scan the
+// shared hash table and its lock; a buffer that holds something else by now is simply looked up.
+class RecentBuffers {
+ public:
+  RecentBuffers() = default;
+  // `memory`: an entry for each block, InvalidBuffer at first.
+  explicit RecentBuffers(std::span<Buffer> memory) : buffers_(memory) {}
+
+  // A pinned buffer. Every so often the ordinary way, which is the one that tells the buffer pool of the
+  // block's use.
+  Buffer read(Relation relation, BlockNumber block) const {
+    if (block >= buffers_.size()) return ReadBuffer(relation, block);
+    Buffer& recent = buffers_[block];
+    if (recent != InvalidBuffer && (++uses_ & kUsesNoted) != 0 && read_recent_buffer(relation, block, recent))
+      return recent;
+    return recent = ReadBuffer(relation, block);
+  }
+
+  // Asks the processor for the page's bookkeeping and `bytes` from `offset`, if the page is where it was
+  // last.
+  void prefetch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
+    if (block >= buffers_.size() || buffers_[block] <= 0) return;
+    const Buffer buffer = buffers_[block];
+    const char* page = static_cast<const char*>(BufferGetBlock(buffer));
+    __builtin_prefetch(GetBufferDescriptor(buffer - 1));
+    __builtin_prefetch(page);
+    __builtin_prefetch(page + BLCKSZ - 1);
+    for (std::size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(page + offset + i);
+    __builtin_prefetch(page + offset + bytes - 1);
+  }
+
+ private:
+  static constexpr unsigned kUsesNoted = 15;
+  static constexpr std::size_t kCacheLine = 64;
+  std::span<Buffer> buffers_;
+  static inline unsigned uses_ = 0;
 };
 
 // One atomic, WAL-logged change to at most four pages. Register pages in ascending lock order, change the

@@ -20,6 +20,7 @@ class Checker {
   void check_index() {
     const MetaPage meta = open_model(index_).meta;
     visit(kMetaBlock, kMetaBlock);
+    check_meta_numbers(meta);
     check_model_pages(meta);
     if (meta.height > 0) {
       check_list(inner_geometry(meta), meta.root);
@@ -36,6 +37,8 @@ class Checker {
   bool contains(const ItemPointerData& tid) {
     return std::binary_search(tids_.begin(), tids_.end(), tid_key(tid));
   }
+  // The block of the last row found.
+  BlockNumber last_block() { return tids_.empty() ? 0 : static_cast<BlockNumber>(tids_.back() >> 16); }
   bool has_duplicates() { return std::adjacent_find(tids_.begin(), tids_.end()) != tids_.end(); }
 
  private:
@@ -44,6 +47,20 @@ class Checker {
     if (block >= blocks_) report_corruption(index_, from, "a link points behind the end of the index");
     if (visited_[block]) report_corruption(index_, from, "a link points to a page that belongs elsewhere");
     visited_[block] = true;
+  }
+
+  void check_meta_numbers(const MetaPage& meta) {
+    bool finite = true;
+    for (const float x : {meta.threshold, meta.effective_dims, meta.mean_norm, meta.mean_sigma,
+                          meta.term_offset, meta.term_step}) {
+      finite &= std::isfinite(x);
+    }
+    for (const auto& limit : meta.efforts) {
+      for (const SearchEffort& effort : limit) {
+        finite &= std::isfinite(effort.recall) && std::isfinite(effort.margin) && std::isfinite(effort.codes);
+      }
+    }
+    if (!finite) report_corruption(index_, kMetaBlock, "the meta page holds a number that is not finite");
   }
 
   void check_model_pages(const MetaPage& meta) {
@@ -175,6 +192,12 @@ void check_rows(const InspectedIndex& inspected, Checker& checker) {
   if (checker.has_duplicates()) {
     ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
                     errmsg("index \"%s\" holds a row twice", RelationGetRelationName(inspected.index)),
+                    errhint("Rebuild it with REINDEX INDEX.")));
+  }
+  if (checker.last_block() > 0 && checker.last_block() >= RelationGetNumberOfBlocks(inspected.heap)) {
+    ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+                    errmsg("index \"%s\" holds a row behind the end of its table",
+                           RelationGetRelationName(inspected.index)),
                     errhint("Rebuild it with REINDEX INDEX.")));
   }
   table_index_build_scan(inspected.heap, inspected.index, info, true, false, check_row, &checker, nullptr);

@@ -9,7 +9,9 @@
 #include "am/search.hpp"
 
 extern "C" {
-#include <access/genam.h>
+#include <access/detoast.h>
+#include <access/heaptoast.h>
+#include <parser/parsetree.h>
 }
 
 namespace scann::am {
@@ -78,4 +80,54 @@ void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, 
   *total_cost = std::max(*startup_cost, scan + sort + cost.everything);
 }
 
+namespace {
+
+// The dimensions of a distance function's vectors, as far as its arguments tell: a constant query has them,
+// otherwise the column's mean width does. 0: unknown.
+double expected_dimensions(PlannerInfo* root, List* arguments) {
+  ListCell* cell = nullptr;
+  double dims = 0;
+  foreach (cell, arguments) {
+    Node* argument = static_cast<Node*>(lfirst(cell));
+    if (IsA(argument, Const) && !reinterpret_cast<Const*>(argument)->constisnull) {
+      const Datum value = reinterpret_cast<Const*>(argument)->constvalue;
+      return static_cast<double>(toast_raw_datum_size(value) - VARHDRSZ) / sizeof(float);
+    }
+    if (IsA(argument, Var) && root != nullptr) {
+      const auto* var = reinterpret_cast<Var*>(argument);
+      if (static_cast<int>(var->varno) >= root->simple_rel_array_size) continue;
+      const RangeTblEntry* table = planner_rt_fetch(var->varno, root);
+      if (table->rtekind != RTE_RELATION) continue;
+      dims =
+          std::max(dims, static_cast<double>(get_attavgwidth(table->relid, var->varattno)) / sizeof(float));
+    }
+  }
+  return dims;
+}
+
+// What one call costs: arithmetic, and fetching the value from the TOAST table where it is too wide for its
+// row.
+Cost distance_cost(double dims) {
+  const double bytes = dims * sizeof(float);
+  const double toast_chunks = bytes > TOAST_TUPLE_THRESHOLD ? std::ceil(bytes / TOAST_MAX_CHUNK_SIZE) : 0;
+  return cpu_operator_cost * (1 + kComponentCost * dims) + toast_chunks * cpu_tuple_cost;
+}
+
+}  // namespace
 }  // namespace scann::am
+
+// Support function of the distance functions.
+SCANN_FUNCTION(scann_distance_support) {
+  using namespace scann::am;
+  auto* request = reinterpret_cast<Node*>(PG_GETARG_POINTER(0));
+  if (!IsA(request, SupportRequestCost)) PG_RETURN_POINTER(nullptr);
+  auto* cost = reinterpret_cast<SupportRequestCost*>(request);
+  List* arguments = NIL;
+  if (cost->node != nullptr && IsA(cost->node, OpExpr))
+    arguments = reinterpret_cast<OpExpr*>(cost->node)->args;
+  if (cost->node != nullptr && IsA(cost->node, FuncExpr))
+    arguments = reinterpret_cast<FuncExpr*>(cost->node)->args;
+  cost->startup = 0;
+  cost->per_tuple = distance_cost(expected_dimensions(cost->root, arguments));
+  PG_RETURN_POINTER(cost);
+}

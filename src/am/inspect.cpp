@@ -1,5 +1,5 @@
-// scann_index_info, scann_partitions, scann_calibration and scann_scan_stats: what an index holds, what its build
-// measured, and what the last scan did.
+// scann_index_info, scann_partitions, scann_calibration and scann_scan_stats: what an index holds, what its
+// build measured, and what the last scan did.
 #include "core/kernels.hpp"
 
 #include "am/build.hpp"
@@ -79,7 +79,9 @@ struct ListCounts {
 
 ListCounts count_list(Relation index, const ListGeometry& geometry, BlockNumber head) {
   ListCounts counts;
+  ChainGuard chain(index);
   for (BlockNumber block = head; BlockNumberIsValid(block);) {
+    chain.step(block);
     CHECK_FOR_INTERRUPTS();
     const LockedBuffer buffer(index, block, LockMode::kShare);
     const CodePage page(index, buffer.get(), geometry);

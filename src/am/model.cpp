@@ -30,14 +30,16 @@ void read_model_floats(Relation index, BlockNumber block, std::span<float> out) 
 
 // The parts of the chunk that holds a Model, from its start.
 struct ChunkLayout {
-  explicit ChunkLayout(const MetaPage& meta)
+  ChunkLayout(const MetaPage& meta, BlockNumber blocks)
       : floats(align_up(sizeof(Model))),
         partitions(floats + align_up(meta.model_floats * sizeof(float))),
         centroids(partitions + align_up((meta.height > 0 ? meta.leaves : 0) * sizeof(Partition))),
-        size(centroids + (meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)) {}
+        buffers(centroids + align_up(meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)),
+        size(buffers + blocks * sizeof(Buffer)) {}
   std::size_t floats;
   std::size_t partitions;
   std::size_t centroids;
+  std::size_t buffers;
   std::size_t size;
 };
 
@@ -70,11 +72,11 @@ void read_partitions(Relation index, const Model& model, Partition* partitions, 
 }
 
 void check_meta(Relation index, const MetaPage& meta) {
-  if (meta.magic != kMetaMagic) report_corruption(index, kMetaBlock, "not a meta page");
-  if (meta.dims > kMaxDimensions || meta.height > 1 || meta.dims_per_block > meta.dims ||
-      (meta.dims > 0 && (meta.leaves == 0 || !BlockNumberIsValid(meta.root))) ||
-      !BlockNumberIsValid(meta.nulls) || meta.metric > Metric::kEuclidean ||
-      meta.rotation > RotationKind::kRotation) {
+  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
+  if (meta.height > 1 || meta.dims_per_block > meta.dims ||
+      (meta.dims > 0 && (meta.leaves == 0 || meta.leaves > blocks || meta.root >= blocks)) ||
+      meta.nulls >= blocks || (meta.model_floats > 0 && meta.model_head >= blocks) ||
+      meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
   const CodebookShape shape{meta.dims, std::max(meta.dims_per_block, 1U)};
@@ -86,13 +88,17 @@ void check_meta(Relation index, const MetaPage& meta) {
 }
 
 Model* load_model(Relation index, const MetaPage& meta) {
-  const ChunkLayout layout(meta);
+  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
+  const ChunkLayout layout(meta, blocks);
   char* chunk = static_cast<char*>(MemoryContextAllocHuge(index->rd_indexcxt, layout.size));
   Model* model = new (chunk) Model{};
   model->meta = meta;
   model->leaf = leaf_geometry(meta);
   model->inner = inner_geometry(meta);
   model->nulls = null_geometry();
+  const std::span<Buffer> buffers(reinterpret_cast<Buffer*>(chunk + layout.buffers), blocks);
+  std::fill(buffers.begin(), buffers.end(), InvalidBuffer);
+  model->buffers = RecentBuffers(buffers);
   const std::span<float> floats(reinterpret_cast<float*>(chunk + layout.floats), meta.model_floats);
   read_model_floats(index, meta.model_head, floats);
   std::span<const float> rest = floats;
@@ -120,7 +126,11 @@ Model* load_model(Relation index, const MetaPage& meta) {
 MetaPage read_meta(Relation index) {
   const LockedBuffer buffer(index, kMetaBlock, LockMode::kShare);
   check_page(index, buffer.get(), PageKind::kMeta, ListKind::kNone);
-  return *meta_contents(buffer.page());
+  const MetaPage& meta = *meta_contents(buffer.page());
+  if (meta.magic != kMetaMagic || meta.dims > kMaxDimensions) {
+    report_corruption(index, kMetaBlock, "not a meta page");
+  }
+  return meta;
 }
 
 const Model& open_model(Relation index) {

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "am/buffer.hpp"
 #include "am/page.hpp"
 #include "core/codebook.hpp"
 #include "core/rotation.hpp"
@@ -76,6 +77,7 @@ struct Model {
   std::span<const float> rotation;
   std::span<const Partition> partitions;
   const std::int8_t* centroids;  // partitions x dims
+  RecentBuffers buffers;         // of the blocks that existed when the model was read
 
   bool has_codes() const { return meta.dims_per_block > 0; }
   const std::int8_t* centroid(std::size_t partition) const { return centroids + partition * meta.dims; }

@@ -3,6 +3,8 @@
 
 #include "am/page.hpp"
 
+#include "am/buffer.hpp"
+
 #include "core/code_block.hpp"
 
 namespace scann::am {
@@ -75,6 +77,21 @@ void report_corruption(Relation index, BlockNumber block, const char* what) {
            errmsg("index \"%s\" is corrupted at block %u: %s", RelationGetRelationName(index), block, what),
            errhint("Rebuild it with REINDEX INDEX.")));
   pg_unreachable();
+}
+
+void report_invalid_link(Relation index) {
+  ereport(ERROR,
+          (errcode(ERRCODE_INDEX_CORRUPTED),
+           errmsg("index \"%s\" is corrupted: it names an invalid block", RelationGetRelationName(index)),
+           errhint("Rebuild it with REINDEX INDEX.")));
+  pg_unreachable();
+}
+
+void ChainGuard::step(BlockNumber block) {
+  constexpr std::size_t kStepsBetweenChecks = 256;
+  if (++steps_ % kStepsBetweenChecks == 0 && steps_ > RelationGetNumberOfBlocks(index_)) {
+    report_corruption(index_, block, "the chain of pages has no end");
+  }
 }
 
 const PageOpaque& check_format(Relation index, Buffer buffer) {

@@ -171,6 +171,18 @@ const PageOpaque& check_format(Relation index, Buffer buffer);
 // Raises ERRCODE_INDEX_CORRUPTED with the block's number and what is wrong with it.
 [[noreturn]] void report_corruption(Relation index, BlockNumber block, const char* what);
 
+// Notices when a chain of pages, followed one step() after another, runs in a circle.
+class ChainGuard {
+ public:
+  explicit ChainGuard(Relation index) : index_(index) {}
+  // Raises ERRCODE_INDEX_CORRUPTED after more steps than the index has blocks; `block` is for the message.
+  void step(BlockNumber block);
+
+ private:
+  Relation index_;
+  std::size_t steps_ = 0;
+};
+
 // A checked view of a code page; valid while its buffer is locked.
 class CodePage {
  public:

@@ -51,9 +51,9 @@ std::size_t claim_position(CodePage& page, const ListGeometry& geometry) {
 // yet.
 class SlotPages {
  public:
-  SlotPages(Relation index, const ListGeometry& geometry, const BlockNumber* blocks)
-      : geometry_(geometry), fresh_(blocks[0] == InvalidBlockNumber), first_(open(index, blocks[0])) {
-    if (geometry.pages_per_slot() > 1) tail_.emplace(open(index, blocks[1]));
+  SlotPages(Relation index, const ListGeometry& geometry, const LockedBuffer& code, const BlockNumber* blocks)
+      : geometry_(geometry), fresh_(blocks[0] == InvalidBlockNumber), first_(open(index, code, blocks[0])) {
+    if (geometry.pages_per_slot() > 1) tail_.emplace(open(index, first_, blocks[1]));
     if (fresh_) return;
     check_page(index, first_.get(), PageKind::kVectors, geometry.list());
     if (tail_) check_page(index, tail_->get(), PageKind::kVectorTail, geometry.list());
@@ -72,7 +72,10 @@ class SlotPages {
   }
 
  private:
-  LockedBuffer open(Relation index, BlockNumber block) const {
+  // `locked` is the page that names the block: were it the block itself, this backend would wait for its own
+  // lock.
+  LockedBuffer open(Relation index, const LockedBuffer& locked, BlockNumber block) const {
+    if (!fresh_ && block == locked.block()) report_corruption(index, block, "a page names itself");
     return fresh_ ? LockedBuffer::extend(index) : LockedBuffer(index, block, LockMode::kExclusive);
   }
   Page add(WalRecord& record, const LockedBuffer& buffer, PageKind kind, BlockNumber code_block) const {
@@ -92,7 +95,8 @@ class SlotPages {
 std::size_t append_to_segment(Relation index, const ListGeometry& geometry, const LockedBuffer& code,
                               const Entry& entry) {
   const std::size_t next = CodePage(code.page(), geometry).header().entries;
-  SlotPages slot(index, geometry, CodePage(code.page(), geometry).vectors() + geometry.vector_page_of(next));
+  SlotPages slot(index, geometry, code,
+                 CodePage(code.page(), geometry).vectors() + geometry.vector_page_of(next));
   WalRecord record(index);
   CodePage page(record.add(code), geometry);
   const std::size_t position = claim_position(page, geometry);
@@ -107,7 +111,7 @@ void append_segment(Relation index, const ListGeometry& geometry, BlockNumber he
                     const Entry& entry) {
   const BlockNumber unnamed[2] = {InvalidBlockNumber, InvalidBlockNumber};
   const LockedBuffer code = LockedBuffer::extend(index);
-  SlotPages slot(index, geometry, unnamed);
+  SlotPages slot(index, geometry, code, unnamed);
   WalRecord record(index);
   page_opaque(record.add(last))->next = code.block();
   CodePage page(record.add_new(code), geometry);
@@ -136,7 +140,8 @@ bool reuse_void(Relation index, const ListGeometry& geometry, const LockedBuffer
     CHECK_FOR_INTERRUPTS();
     const std::size_t end = std::min(begin - begin % per_page + per_page, entries);
     BlockNumber* blocks = current.vectors() + geometry.vector_page_of(begin);
-    SlotPages slot(index, geometry, blocks);
+    if (!BlockNumberIsValid(blocks[0])) report_invalid_link(index);
+    SlotPages slot(index, geometry, code, blocks);
     const std::size_t position = find_void(geometry, slot.first().page(), begin, end);
     begin = end;
     if (position == end) continue;
@@ -172,8 +177,10 @@ std::size_t append_entry(Relation index, const ListGeometry& geometry, BlockNumb
   const BlockNumber hint = read_insert_hint(index, geometry, head);
   BlockNumber block = hint;
   std::size_t entries = 0;
+  ChainGuard chain(index);
   while (entries == 0) {
     CHECK_FOR_INTERRUPTS();
+    chain.step(block);
     const LockedBuffer code(index, block, LockMode::kExclusive);
     const CodePage page(index, code.get(), geometry);
     if (page.header().voids > 0 && reuse_void(index, geometry, code, entry)) {

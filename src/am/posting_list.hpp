@@ -104,7 +104,9 @@ template <class Visit>
 void for_each_slot(Relation index, const ListGeometry& geometry, BlockNumber head,
                    BufferAccessStrategy strategy, Visit&& visit) {
   std::array<BlockNumber, kPageCapacity / sizeof(BlockNumber)> vectors;
+  ChainGuard chain(index);
   for (BlockNumber block = head; BlockNumberIsValid(block);) {
+    chain.step(block);
     std::size_t entries = 0;
     {
       const LockedBuffer code(index, block, LockMode::kShare, strategy);

@@ -25,6 +25,11 @@ constexpr double kRoundGrowth = 8;
 constexpr float kMarginStep = 1;
 constexpr float kLeafGrowth = 8;
 
+// What is asked of the processor ahead of time: bytes of the next code page, bytes of a vector, vector pages.
+constexpr std::size_t kPrefetchedCodes = 1024;
+constexpr std::size_t kPrefetchedVector = 512;
+constexpr std::size_t kPagesAhead = 6;
+
 enum class Phase {
   kStart,
   kApproximate,  // rounds over the most promising leaves
@@ -236,54 +241,95 @@ class Scan {
     for (std::size_t visited = 0; query_->leaves_left() > 0 && visited < leaf_cap_; ++visited) {
       const RankedLeaf leaf = query_->next_leaf();
       if (query_->stop_value(leaf, buffer.threshold()) > plan_.margin) break;
+      if (query_->leaves_left() > 0)
+        prefetch_codes(model, model.partitions[query_->peek_leaf().partition].head);
       scan_leaf(model, leaf.partition, buffer, segments);
       ++stats_.leaves;
     }
-    queue_candidates(model, buffer.finish(), segments);
+    queue_candidates(model, buffer.select(), segments);
     MemoryContextSwitchTo(context_);
     MemoryContextDelete(round);
+  }
+
+  static void prefetch_codes(const Model& model, BlockNumber block) {
+    model.buffers.prefetch(block, kPageHeaderBytes, kPrefetchedCodes);
   }
 
   void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer,
                  VisitedSegments& segments) {
     const float base = query_->base(model, partition);
+    ChainGuard chain(index_);
     for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
+      chain.step(block);
       CHECK_FOR_INTERRUPTS();
-      const LockedBuffer code(index_, block, LockMode::kShare);
+      const LockedBuffer code(model.buffers.read(index_, block), LockMode::kShare);
       const CodePage page(index_, code.get(), model.leaf);
       test_for_old_snapshot(scan_->xs_snapshot, index_, code.page());
+      block = page.next();
+      prefetch_codes(model, block);
       adc_scan(query_->table(),
                code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
       segments.first.push_back(segments.vectors.size());
       for (std::size_t i = 0; i < page.vector_pages_in_use(); ++i)
         segments.vectors.push_back(page.vectors()[i]);
       stats_.entries += page.header().entries;
-      block = page.next();
     }
   }
 
-  // Reads the int8 vectors of the candidates, one page after another.
+  // The candidates that lie on one vector page.
+  struct CandidatePage {
+    const BlockNumber* block;  // followed by the tail's where slots span pages
+    std::size_t begin;
+    std::size_t end;
+  };
+
+  // Groups candidates, sorted by where they lie, into pages.
+  std::span<CandidatePage> group_by_page(const Model& model, std::span<const Candidate> found,
+                                         VisitedSegments& segments) {
+    const auto pages = palloc_span<CandidatePage>(found.size());
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const BlockNumber* block =
+          &segments.vectors[segments.first[found[i].run] + model.leaf.vector_page_of(found[i].index)];
+      if (size == 0 || pages[size - 1].block != block) pages[size++] = {block, i, i};
+      pages[size - 1].end = i + 1;
+    }
+    return pages.first(size);
+  }
+
+  // Reads the int8 vectors of the candidates, one page after another, while the next pages are on their way.
   void queue_candidates(const Model& model, std::span<Candidate> found, VisitedSegments& segments) {
     std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
       return a.run != b.run ? a.run < b.run : a.index < b.index;
     });
     candidates_.clear();
     SlotReader reader(index_, model.leaf);
-    for (std::size_t i = 0; i < found.size();) {
-      CHECK_FOR_INTERRUPTS();
-      const BlockNumber* vectors = &segments.vectors[segments.first[found[i].run]];
-      const std::size_t page = model.leaf.vector_page_of(found[i].index);
-      const LockedBuffer buffer(index_, vectors[page], LockMode::kShare);
-      check_page(index_, buffer.get(), PageKind::kVectors, ListKind::kLeaf);
-      const std::size_t run = found[i].run;
-      for (; i < found.size() && found[i].run == run && model.leaf.vector_page_of(found[i].index) == page;
-           ++i) {
-        const SlotHeader& slot = *slot_at(buffer.page(), model.leaf, found[i].index);
-        if (!ItemPointerIsValid(&slot.tid)) continue;
-        const BlockNumber tail = model.leaf.pages_per_slot() > 1 ? vectors[page + 1] : InvalidBlockNumber;
-        const std::int8_t* vector = reader.vector(buffer.page(), found[i].index, tail, nullptr);
-        candidates_.push({lower_bound(model, *query_, slot, vector), slot.tid});
+    const auto pages = group_by_page(model, found, segments);
+    const auto prefetch = [&](const CandidatePage& page) {
+      for (std::size_t i = page.begin; i < page.end; ++i) {
+        const std::size_t bytes = std::min(model.leaf.slot_bytes(), kPrefetchedVector);
+        model.buffers.prefetch(*page.block, model.leaf.slot_offset(found[i].index), bytes);
       }
+    };
+    for (std::size_t p = 0; p < std::min(kPagesAhead, pages.size()); ++p) prefetch(pages[p]);
+    for (std::size_t p = 0; p < pages.size(); ++p) {
+      if (p + kPagesAhead < pages.size()) prefetch(pages[p + kPagesAhead]);
+      queue_page(model, pages[p], found, reader);
+    }
+  }
+
+  void queue_page(const Model& model, const CandidatePage& page, std::span<const Candidate> found,
+                  SlotReader& reader) {
+    CHECK_FOR_INTERRUPTS();
+    const LockedBuffer buffer(model.buffers.read(index_, *page.block), LockMode::kShare);
+    check_page(index_, buffer.get(), PageKind::kVectors, ListKind::kLeaf);
+    test_for_old_snapshot(scan_->xs_snapshot, index_, buffer.page());
+    for (std::size_t i = page.begin; i < page.end; ++i) {
+      const SlotHeader& slot = *slot_at(buffer.page(), model.leaf, found[i].index);
+      if (!ItemPointerIsValid(&slot.tid)) continue;
+      const BlockNumber tail = model.leaf.pages_per_slot() > 1 ? page.block[1] : InvalidBlockNumber;
+      const std::int8_t* vector = reader.vector(buffer.page(), found[i].index, tail, nullptr);
+      candidates_.push({lower_bound(model, *query_, slot, vector), slot.tid});
     }
   }
 
@@ -312,6 +358,7 @@ class Scan {
     ++stats_.leaves;
     for_each_slot(index_, geometry, head, nullptr,
                   [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
+                    test_for_old_snapshot(scan_->xs_snapshot, index_, page);
                     if (!ItemPointerIsValid(&slot->tid)) return;
                     ++stats_.entries;
                     double bound = 0;
@@ -343,6 +390,7 @@ class Scan {
       while (!candidates_.empty()) {
         *row = candidates_.pop();
         if (ItemPointerEquals(&row->tid, &last_candidate_)) continue;
+        if (!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&row->tid))) report_invalid_link(index_);
         last_candidate_ = row->tid;
         return true;
       }

@@ -37,6 +37,8 @@ class Query {
   void rank_leaves(const Model& model);
   // The leaf of highest bound not yet taken. Call only while leaves_left() > 0.
   RankedLeaf next_leaf();
+  // The one that next_leaf() would give.
+  RankedLeaf peek_leaf() const { return ranked_.front(); }
   std::size_t leaves_left() const { return leaves_left_; }
   // What the scores of a leaf's codes have in common.
   float base(const Model& model, std::size_t partition) const;

@@ -17,6 +17,8 @@ constexpr double kLargestNorm = 1e15;
 constexpr double kConstantNorms = 0.05;
 constexpr double kThresholdConstantNorms = 0.2;
 constexpr double kThresholdVaryingNorms = 0.4;
+// Partitions are not trained with fewer sampled rows than this each.
+constexpr std::size_t kFewestRowsPerLeaf = 8;
 // Dimensions above which one code more a block is not worth its bytes (blocks a vector, at most).
 constexpr std::size_t kDefaultBlocks = 96;
 
@@ -55,18 +57,20 @@ Norms measure_norms(const Sample& sample) {
 }
 
 std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
-  if (options.num_leaves == 0) {
-    return sample.table_rows < kMinTrainedRows ? 0
-                                               : std::min(default_leaves(sample.table_rows), sample.count);
-  }
-  const auto asked = static_cast<std::size_t>(options.num_leaves);
-  if (asked <= sample.count) return asked;
-  ereport(NOTICE, (errmsg("num_leaves reduced from %d to %zu", options.num_leaves, sample.count),
-                   errdetail("There cannot be more partitions than rows to train them with."),
+  if (options.num_leaves == 0 && sample.table_rows < kMinTrainedRows) return 0;
+  const std::size_t wanted = options.num_leaves > 0 ? static_cast<std::size_t>(options.num_leaves)
+                                                    : default_leaves(sample.table_rows);
+  // A leaf wants rows to be trained with; a table that has no more is another matter.
+  const std::size_t largest =
+      sample.complete ? sample.count : std::max<std::size_t>(1, sample.count / kFewestRowsPerLeaf);
+  if (wanted <= largest) return wanted;
+  ereport(NOTICE, (errmsg("number of partitions reduced from %zu to %zu", wanted, largest),
+                   sample.complete ? errdetail("There cannot be more partitions than rows with a vector.")
+                                   : errdetail("The training sample holds only %zu rows.", sample.count),
                    sample.complete
                        ? 0
                        : errhint("Increase maintenance_work_mem, or training_sample_size if it is set.")));
-  return sample.count;
+  return largest;
 }
 
 uint32 choose_dims_per_block(Relation index, const IndexOptions& options, std::size_t dims, bool terms) {
@@ -128,7 +132,9 @@ class Trainer {
 
   std::size_t square() const { return sample_.dims * sample_.dims; }
   // Learning a rotation takes a few matrices of dims x dims.
-  bool may_rotate() const { return sample_.dims <= kMaxRotatedDimensions && 4 * square() * sizeof(float) <= memory_; }
+  bool may_rotate() const {
+    return sample_.dims <= kMaxRotatedDimensions && 4 * square() * sizeof(float) <= memory_;
+  }
 
   void allocate(std::size_t leaves) {
     Model& model = out_.model;
