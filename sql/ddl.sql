@@ -119,11 +119,15 @@ SELECT scann_check('items_v', true);
 DROP TABLE items;
 
 -- Materialized views.
-CREATE MATERIALIZED VIEW vectors AS SELECT i AS id, clustered(i, 16) AS v FROM generate_series(1, 1200) i;
+CREATE TABLE items AS SELECT i AS id, clustered(i, 16) AS v FROM generate_series(1, 1200) i;
+CREATE MATERIALIZED VIEW vectors AS SELECT * FROM items;
 CREATE INDEX vectors_v ON vectors USING scann (v);
+INSERT INTO items SELECT i, clustered(i, 16) FROM generate_series(1201, 1300) i;
 REFRESH MATERIALIZED VIEW vectors;
+SELECT rows FROM scann_index_info('vectors_v');
 SELECT rows, missing, misplaced FROM compare('SELECT id, v <#> $1 FROM vectors ORDER BY v <#> $1 LIMIT 10', 2, 16);
 DROP MATERIALIZED VIEW vectors;
+DROP TABLE items;
 
 -- What the access method says about itself.
 SELECT p, pg_indexam_has_property(oid, p) AS am

@@ -29,10 +29,10 @@ END $$;
 -- Trained, with partitions and codes; everything compared, then nothing set.
 SET scann.target_recall = 1;
 SELECT dims, metric, dimensions(dims, n, metric, 'WITH (num_leaves = 5)')
-FROM (VALUES (1, 300), (2, 300), (3, 300), (17, 300), (100, 100), (768, 40), (1536, 30), (3072, 20)) d(dims, n), unnest('{ip,cosine,l2}'::text[]) metric
+FROM (VALUES (1, 300), (2, 300), (3, 300), (17, 300), (100, 100), (768, 40), (1536, 20), (3072, 10)) d(dims, n), unnest('{ip,cosine,l2}'::text[]) metric
 ORDER BY dims, metric;
 SELECT dims, metric, dimensions(dims, n, metric, 'WITH (num_leaves = 2)')
-FROM (VALUES (8132, 12, 'l2'), (8133, 12, 'l2'), (9000, 12, 'cosine'), (16000, 12, 'ip'), (16000, 12, 'l2')) d(dims, n, metric)
+FROM (VALUES (8132, 10, 'l2'), (8133, 10, 'l2'), (9000, 10, 'cosine'), (16000, 10, 'l2')) d(dims, n, metric)
 ORDER BY dims, metric;
 -- Odd numbers of dimensions for each block.
 SELECT dims, block, dimensions(dims, 100, 'l2', format('WITH (num_leaves = 4, dimensions_per_block = %s)', block))

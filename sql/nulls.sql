@@ -12,7 +12,8 @@ DECLARE
   plain_ids bigint[];
   indexed text[];
   indexed_ids bigint[];
-  aggregates text := 'SELECT array_agg(coalesce(round(distance::numeric, 9)::text, ''NULL'')), array_agg(id ORDER BY id) FROM (' || query || ') q(id, distance)';
+  aggregates text := 'SELECT array_agg(coalesce(round(distance::numeric, 9)::text, ''NULL'') ORDER BY n), array_agg(id ORDER BY n)
+    FROM (SELECT *, row_number() OVER () FROM (' || query || ') q) q(id, distance, n)';
 BEGIN
   PERFORM set_config('enable_indexscan', 'off', true), set_config('enable_seqscan', 'on', true);
   EXECUTE aggregates INTO plain, plain_ids;
@@ -23,7 +24,7 @@ BEGIN
   rows := cardinality(indexed_ids);
   nans := (SELECT count(*) FROM unnest(indexed) d WHERE d = 'NaN');
   nulls := (SELECT count(*) FROM unnest(indexed) d WHERE d = 'NULL');
-  same_rows := plain_ids = indexed_ids;
+  same_rows := (SELECT array_agg(id ORDER BY id) FROM unnest(plain_ids) id) = (SELECT array_agg(id ORDER BY id) FROM unnest(indexed_ids) id);
   same_distances := plain = indexed;
 END $$;
 

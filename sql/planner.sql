@@ -81,7 +81,7 @@ DROP TABLE tiny;
 
 -- Several indexes on one table and one column: each operator takes its own.
 CREATE TABLE items AS SELECT i AS id, i % 2 = 0 AS even, clustered(i, 16) AS v, clustered(-i, 3) AS w, clustered(i, 16)::float8[] AS f8
-FROM generate_series(1, 4000) i;
+FROM generate_series(1, 2000) i;
 CREATE INDEX items_v_ip ON items USING scann (v);
 CREATE INDEX items_v_l2 ON items USING scann (v real_l2_ops);
 CREATE INDEX items_w_cosine ON items USING scann (w real_cosine_ops);
