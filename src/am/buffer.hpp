@@ -64,6 +64,7 @@ class RecentBuffers {
   // A pinned buffer. Every so often the ordinary way, which is the one that tells the buffer pool of the
   // block's use.
   Buffer read(Relation relation, BlockNumber block) const {
+    if (!BlockNumberIsValid(block)) report_invalid_link(relation);
     if (block >= buffers_.size()) return ReadBuffer(relation, block);
     Buffer& recent = buffers_[block];
     if (recent != InvalidBuffer && (++uses_ & kUsesNoted) != 0 && read_recent_buffer(relation, block, recent))
