@@ -95,7 +95,9 @@ SELECT found(array_agg(id), 1, 10), limit_known() FROM nearest_plpgsql(probe(), 
 -- LATERAL: one scan, rescanned with another vector for each row.
 CREATE TABLE queries AS SELECT i AS query, probe(16, 1000000 + i) AS q FROM generate_series(1, 20) i;
 ANALYZE queries;
+RESET enable_seqscan;
 EXPLAIN (COSTS OFF) SELECT query, id FROM queries, LATERAL (SELECT id FROM items ORDER BY v <-> q LIMIT 5) l;
+SET enable_seqscan = off;
 SELECT count(*), count(DISTINCT (query, id)), limit_known() FROM queries, LATERAL (SELECT id FROM items ORDER BY v <-> q LIMIT 5) l;
 SELECT count(*) >= 75 AS found
 FROM queries, LATERAL (SELECT id FROM items ORDER BY v <-> q LIMIT 5) l
