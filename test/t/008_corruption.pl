@@ -1,7 +1,8 @@
 # Damaged index files: whatever the damage, queries, inserts, VACUUM and the inspection functions either work or raise
 # an error, mostly ERRCODE_INDEX_CORRUPTED (XX002); no process crashes or hangs, the table is not touched, and REINDEX
 # repairs the index. First damage made on purpose, each with what scann_check must say to it, then random bytes on every
-# kind of page. Page checksums, which would catch all of it before, are off.
+# kind of page. Page checksums, which would catch most of it before, are
+# ignored.
 use strict;
 use warnings FATAL => 'all';
 
@@ -16,6 +17,8 @@ my $node = new_server('corruption', settings => <<'CONF');
 # A statement that runs into it counts as one that hangs.
 statement_timeout = 10s
 shared_buffers = 256MB
+# The default from PostgreSQL 18 on is to have checksums.
+ignore_checksum_failure = on
 CONF
 
 # ---- Pages, as src/am/page.hpp and model.hpp lay them out ------------------------------------------------------------
