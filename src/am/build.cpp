@@ -212,6 +212,7 @@ class Build {
       if (model().meta.dims == 0) set_late_dimensions(row.size());
       center(model(), row, batch_rows_.subspan(batch_size_ * row.size(), row.size()));
       batch_tids_[batch_size_++] = tid;
+      ++vectors_;
       if (batch_size_ == kAssignBatch) flush_batch();
     }
     MemoryContextSwitchTo(old);
@@ -247,7 +248,7 @@ class Build {
     }
     meta.nulls = write_list(model().nulls, kNullPartition, nullptr);
     meta.model_head = write_model_floats(index_, trained_.floats);
-    meta.rows = static_cast<uint32>(std::min(index_tuples_, double{UINT32_MAX}));
+    meta.rows = static_cast<uint32>(std::min(vectors_, double{UINT32_MAX}));
     sorter_->end();
     write_meta(index_, MAIN_FORKNUM, meta);
     if (calibrator_) {
@@ -325,6 +326,7 @@ class Build {
   std::size_t batch_size_ = 0;
   double heap_tuples_ = 0;
   double index_tuples_ = 0;
+  double vectors_ = 0;  // of these, rows with a vector
   bool more_ = false;
   int32 next_partition_ = 0;
   Entry next_entry_;

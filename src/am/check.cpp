@@ -130,7 +130,11 @@ class Checker {
       if (slots != expected)
         report_corruption(index_, vector_block, "pd_lower does not match the number of slots");
       for (std::size_t i = 0; i < slots; ++i, ++entry) {
-        if (check_slot(geometry, buffer.page(), entry, vector_block)) continue;
+        const bool live = check_slot(geometry, buffer.page(), entry, vector_block);
+        if (geometry.has_codes() && page.is_live(entry) != live) {
+          report_corruption(index_, block, "a live bit does not match its entry");
+        }
+        if (live) continue;
         ++voids;
         if (entry < page.header().void_hint)
           report_corruption(index_, block, "a void entry lies before the hint for them");

@@ -12,6 +12,7 @@ extern "C" {
 #include <access/detoast.h>
 #include <access/heaptoast.h>
 #include <parser/parsetree.h>
+#include <utils/syscache.h>
 }
 
 namespace scann::am {
@@ -28,7 +29,6 @@ constexpr double kFewestPages = 2;
 struct ScanCost {
   Cost first_round;
   Cost everything;
-  double pages;
 };
 
 // The rows the query is expected to pull from the scan; all of them when there is no limit.
@@ -41,21 +41,23 @@ double expected_rows(const PlannerInfo* root, const IndexPath* path) {
   return wanted > 0 ? std::min(wanted, rows) : rows;
 }
 
-ScanCost scan_cost(const Model& model, double rows, double wanted) {
+ScanCost scan_cost(Oid index_oid, double rows, double wanted) {
+  Relation index = index_open(index_oid, NoLock);  // locked by the planner
+  const Model& model = open_model(index);
   const double dims = std::max(1U, model.meta.dims);
   const SearchPlan plan = plan_search(model, settings.target_recall, wanted);
+  const auto leaves = static_cast<double>(model.partitions.size());
   const Cost everything = cpu_operator_cost * rows * (kComponentCost * dims + 1);
-  if (plan.exhaustive) return {everything, everything, 0};
-  const double leaves = static_cast<double>(model.partitions.size());
   const Cost first = cpu_operator_cost *
                      (leaves * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
                       plan.candidates * kCandidateCost);
-  return {std::min(first, everything), everything, 0};
+  index_close(index, NoLock);
+  return {plan.exhaustive ? everything : std::min(first, everything), everything};
 }
 
 }  // namespace
 
-void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, Cost* startup_cost,
+void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double /*loop_count*/, Cost* startup_cost,
                          Cost* total_cost, Selectivity* selectivity, double* correlation, double* pages) {
   const IndexOptInfo* info = path->indexinfo;
   *selectivity = 1;
@@ -68,12 +70,9 @@ void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, 
 #endif
     return;
   }
-  GenericCosts generic = {};
-  genericcostestimate(root, path, loop_count, &generic);
   const double rows = std::max(1.0, info->tuples);
-  Relation index = index_open(info->indexoid, NoLock);
-  const ScanCost cost = scan_cost(open_model(index), rows, expected_rows(root, path));
-  index_close(index, NoLock);
+  const ScanCost cost = info->hypothetical ? ScanCost{0, cpu_operator_cost * rows}
+                                           : scan_cost(info->indexoid, rows, expected_rows(root, path));
   const Cost sort = 2 * cpu_operator_cost * rows * std::log2(rows + 1);
   const Cost scan = seq_page_cost * info->rel->pages + cpu_tuple_cost * info->rel->tuples;
   *startup_cost = kFewestPages * random_page_cost + cost.first_round;
@@ -81,6 +80,34 @@ void scann_cost_estimate(PlannerInfo* root, IndexPath* path, double loop_count, 
 }
 
 namespace {
+
+struct RelationStatistics {
+  double rows;
+  double pages;
+  Oid toast;
+};
+
+RelationStatistics relation_statistics(Oid relation) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return {};
+  const auto* form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+  const RelationStatistics statistics{form->reltuples, static_cast<double>(form->relpages),
+                                      form->reltoastrelid};
+  ReleaseSysCache(tuple);
+  return statistics;
+}
+
+// The mean width of a column's values in bytes. ANALYZE counts values moved to the TOAST table by their
+// pointers; they are taken to fill that table.
+double column_width(Oid table, AttrNumber column) {
+  constexpr int kPointerWidth = 32;  // more than a TOAST pointer, less than a vector that was moved
+  const double width = get_attavgwidth(table, column);
+  if (width <= 0 || width > kPointerWidth) return width;
+  const double rows = relation_statistics(table).rows;
+  const Oid toast = relation_statistics(table).toast;
+  return rows > 0 && OidIsValid(toast) ? std::max(width, relation_statistics(toast).pages * BLCKSZ / rows)
+                                       : width;
+}
 
 // The dimensions of a distance function's vectors, as far as its arguments tell: a constant query has them,
 // otherwise the column's mean width does. 0: unknown.
@@ -98,8 +125,7 @@ double expected_dimensions(PlannerInfo* root, List* arguments) {
       if (static_cast<int>(var->varno) >= root->simple_rel_array_size) continue;
       const RangeTblEntry* table = planner_rt_fetch(var->varno, root);
       if (table->rtekind != RTE_RELATION) continue;
-      dims =
-          std::max(dims, static_cast<double>(get_attavgwidth(table->relid, var->varattno)) / sizeof(float));
+      dims = std::max(dims, column_width(table->relid, var->varattno) / sizeof(float));
     }
   }
   return dims;

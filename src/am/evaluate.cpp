@@ -59,9 +59,9 @@ class QueryRunner {
   }
 
   // Distances of the nearest rows but the query's own, nearest first.
-  PallocArray<double> run(const SampledQuery& query, double target_recall) {
+  PallocArray<double> run(const SampledQuery& query, const Settings& effort) {
     PallocArray<double> distances;
-    settings.target_recall = target_recall;
+    settings = effort;
     key_.sk_argument = query.value;
     IndexScanDesc scan = begin_index_scan(inspected_.heap, inspected_.index, GetActiveSnapshot(), 0, 1);
     const LimitOverride limit(scan, static_cast<double>(limit_ + 1));
@@ -86,8 +86,11 @@ class QueryRunner {
 
 // Mean share of the exact answers' distances that the index reached.
 double mean_recall(const InspectedIndex& inspected, std::size_t k, QuerySampler& sampler,
-                   double target_recall) {
+                   const Settings& current) {
   QueryRunner runner(inspected, k);
+  Settings exhaustive = current;
+  exhaustive.target_recall = 1;
+  exhaustive.max_scan_tuples = -1;
   double sum = 0;
   std::size_t counted = 0;
   const MemoryContext context =
@@ -95,8 +98,8 @@ double mean_recall(const InspectedIndex& inspected, std::size_t k, QuerySampler&
   for (const SampledQuery& query : sampler.queries) {
     CHECK_FOR_INTERRUPTS();
     const MemoryContext old = MemoryContextSwitchTo(context);
-    PallocArray<double> found = runner.run(query, target_recall);
-    PallocArray<double> exact = runner.run(query, 1);
+    PallocArray<double> found = runner.run(query, current);
+    PallocArray<double> exact = runner.run(query, exhaustive);
     if (!exact.empty()) {
       const auto hits =
           std::count_if(found.begin(), found.end(), [&](double d) { return d <= exact.back(); });
@@ -131,13 +134,13 @@ SCANN_FUNCTION(scann_evaluate_recall) {
                        .per_block = 1,
                        .context = CurrentMemoryContext};
   take_queries(inspected, sampler);
-  const double target_recall = settings.target_recall;
+  const Settings current = settings;
   double recall = 0;
   PG_TRY();
-  { recall = mean_recall(inspected, static_cast<std::size_t>(k), sampler, target_recall); }
+  { recall = mean_recall(inspected, static_cast<std::size_t>(k), sampler, current); }
   PG_FINALLY();
   {
-    settings.target_recall = target_recall;
+    settings = current;
     LimitOverride::clear();
   }
   PG_END_TRY();

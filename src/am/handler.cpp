@@ -74,6 +74,15 @@ bool validate_operator_class(Oid operator_class) {
   return valid_operators(family_oid, family) && functions;
 }
 
+// Answers pg_index_column_has_property(..., 'distance_orderable'), which PostgreSQL leaves to access methods.
+bool answer_property(Oid /*index*/, int column, IndexAMProperty property, const char* /*name*/, bool* result,
+                     bool* isnull) {
+  if (property != AMPROP_DISTANCE_ORDERABLE || column == 0) return false;
+  *result = true;
+  *isnull = false;
+  return true;
+}
+
 }  // namespace
 }  // namespace scann::am
 
@@ -94,6 +103,7 @@ SCANN_FUNCTION(scann_handler) {
   routine->amvacuumcleanup = scann_vacuum_cleanup;
   routine->amcostestimate = scann_cost_estimate;
   routine->amoptions = scann_options;
+  routine->amproperty = answer_property;
   routine->ambuildphasename = scann_build_phase_name;
   routine->amvalidate = validate_operator_class;
   routine->ambeginscan = scann_begin_scan;

@@ -69,31 +69,6 @@ Datum ResultRow::datum() {
 
 namespace {
 
-// Entries of a list, from its code pages.
-struct ListCounts {
-  int64 entries = 0;
-  int64 voids = 0;
-  int64 pages = 0;
-  double residual_sum = 0;
-};
-
-ListCounts count_list(Relation index, const ListGeometry& geometry, BlockNumber head) {
-  ListCounts counts;
-  ChainGuard chain(index);
-  for (BlockNumber block = head; BlockNumberIsValid(block);) {
-    chain.step(block);
-    CHECK_FOR_INTERRUPTS();
-    const LockedBuffer buffer(index, block, LockMode::kShare);
-    const CodePage page(index, buffer.get(), geometry);
-    counts.entries += page.header().entries;
-    counts.voids += page.header().voids;
-    counts.residual_sum += page.header().residual_sum;
-    counts.pages += 1 + static_cast<int64>(page.vector_pages_in_use());
-    block = page.next();
-  }
-  return counts;
-}
-
 // The heads of all leaf lists.
 PallocArray<BlockNumber> leaf_heads(Relation index) {
   const Model& model = open_model(index);

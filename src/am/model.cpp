@@ -229,7 +229,7 @@ void set_dimensions(Relation index, uint32 dims) {
   meta->root = root.block();
   ++meta->generation;
   const ListGeometry geometry = leaf_geometry(*meta);
-  CodePage(record.add_new(root), geometry).init(root.block());
+  CodePage(record.add_new(root), geometry).init(root.block(), 0);
   record.commit();
 }
 

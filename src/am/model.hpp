@@ -38,7 +38,7 @@ struct MetaPage {
   uint8 calibrated;       // 1: `efforts` is filled in
   uint32 dims_per_block;  // of the leaf lists' codes; 0 = leaves have no codes
   uint32 leaves;          // number of partitions; 1 at height 0
-  uint32 rows;            // rows indexed at build, saturated
+  uint32 rows;            // rows with a vector at build, saturated
   float threshold;        // T of the score-aware loss, absolute; 0 = isotropic
   float effective_dims;
   float mean_norm;

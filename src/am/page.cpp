@@ -20,8 +20,9 @@ ListGeometry::ListGeometry(ListKind list, std::size_t dims, std::size_t blocks, 
 }
 
 std::size_t ListGeometry::max_blocks(bool terms) {
-  // One group beside the header and the blocks of 32 two-page slots always fits.
-  const std::size_t room = kPageCapacity - sizeof(CodePageHeader) - 2 * kGroupSize * sizeof(BlockNumber);
+  // One group fits beside the header, the blocks of 32 two-page slots and a word of live bits.
+  const std::size_t room = kPageCapacity - sizeof(CodePageHeader) -
+                           MAXALIGN(2 * kGroupSize * sizeof(BlockNumber) + sizeof(std::uint32_t));
   return (room - (scann::group_bytes(0, terms))) / (kGroupSize / 2);
 }
 
@@ -41,7 +42,8 @@ void ListGeometry::choose_segment() {
     for (std::size_t groups = 1;; ++groups) {
       const std::size_t entries = groups * kGroupSize;
       const std::size_t bytes =
-          MAXALIGN(sizeof(CodePageHeader) + vector_pages(entries) * sizeof(BlockNumber)) +
+          MAXALIGN(sizeof(CodePageHeader) + vector_pages(entries) * sizeof(BlockNumber) +
+                   groups * sizeof(std::uint32_t)) +
           groups * group_bytes_;
       if (bytes > kPageCapacity) break;
       const double density = static_cast<double>(entries) / static_cast<double>(1 + vector_pages(entries));
@@ -53,8 +55,10 @@ void ListGeometry::choose_segment() {
     }
     Assert(segment_entries_ > 0);
   }
-  groups_offset_ =
-      kPageHeaderBytes + MAXALIGN(sizeof(CodePageHeader) + segment_vector_pages_ * sizeof(BlockNumber));
+  const std::size_t live = sizeof(CodePageHeader) + segment_vector_pages_ * sizeof(BlockNumber);
+  const std::size_t live_words = blocks_ > 0 ? segment_entries_ / kGroupSize : 0;
+  live_offset_ = kPageHeaderBytes + live;
+  groups_offset_ = kPageHeaderBytes + MAXALIGN(live + live_words * sizeof(std::uint32_t));
 }
 
 std::size_t ListGeometry::code_page_lower(std::size_t entries) const {
@@ -134,10 +138,17 @@ CodePage::CodePage(Relation index, Buffer buffer, const ListGeometry& geometry)
   }
 }
 
-void CodePage::init(BlockNumber head) {
+void CodePage::init(BlockNumber head, std::size_t preceding) {
   init_page(page_, PageKind::kCodes, geometry_->list(), head);
-  header() = CodePageHeader{.entries = 0, .voids = 0, .insert_hint = head, .void_hint = 0, .residual_sum = 0};
+  header() = CodePageHeader{.entries = 0,
+                            .voids = 0,
+                            .insert_hint = head,
+                            .void_hint = 0,
+                            .preceding = static_cast<uint32>(std::min<std::size_t>(preceding, UINT32_MAX)),
+                            .reserved = 0,
+                            .residual_sum = 0};
   std::fill_n(vectors(), geometry_->segment_vector_pages(), InvalidBlockNumber);
+  std::memset(live(), 0, geometry_->groups_offset() - geometry_->live_offset());
   set_entries(0);
 }
 

@@ -11,6 +11,7 @@
 //   | PageHeaderData                             |     | PageHeaderData                        |
 //   | CodePageHeader: entries, voids, ...        |     | slot 0: TID | error | scale | int8... |
 //   | BlockNumber vectors[vector_pages]  --------+---> | slot 1: ...                           |
+//   | uint32 live[groups]: a bit an entry        |     |                                       |
 //   | group 0: codes of entries 0..31            |     | ...                                   |
 //   | group 1: codes of entries 32..63 ...       |     |                                       |
 //   | PageOpaque: next -> next segment           |     | PageOpaque: owner -> code page        |
@@ -90,9 +91,11 @@ struct CodePageHeader {
   uint32 voids;             // of these, void (a hint kept by VACUUM and insert)
   BlockNumber insert_hint;  // list head only: the first segment that may have room
   uint32 void_hint;         // no void entry lies before this position
-  double residual_sum;      // sum of ||x - c||^2 over live entries, for the leaf's sigma
+  uint32 preceding;         // entries of the list's earlier segments
+  uint32 reserved;
+  double residual_sum;  // sum of ||x - c||^2 over live entries, for the leaf's sigma
 };
-static_assert(sizeof(CodePageHeader) == 24);
+static_assert(sizeof(CodePageHeader) == 32);
 
 // How a list's entries are cut into segments, derived from what an entry is.
 class ListGeometry {
@@ -126,7 +129,8 @@ class ListGeometry {
   std::size_t slot_offset(std::size_t entry) const {
     return kPageHeaderBytes + (pages_per_slot_ > 1 ? 0 : (entry % slots_per_page_) * slot_bytes_);
   }
-  // Offset of the code groups from the code page's first byte.
+  // Offsets from the code page's first byte: of the live bits, a word a group, and of the code groups.
+  std::size_t live_offset() const { return live_offset_; }
   std::size_t groups_offset() const { return groups_offset_; }
   // The code page's pd_lower when `entries` are used.
   std::size_t code_page_lower(std::size_t entries) const;
@@ -145,6 +149,7 @@ class ListGeometry {
   std::size_t segment_entries_ = 0;
   std::size_t segment_vector_pages_ = 0;
   std::size_t group_bytes_ = 0;
+  std::size_t live_offset_ = 0;
   std::size_t groups_offset_ = 0;
 };
 
@@ -191,7 +196,7 @@ class CodePage {
   // For pages under construction or registered with WAL: no checks.
   CodePage(Page page, const ListGeometry& geometry) : page_(page), geometry_(&geometry) {}
 
-  void init(BlockNumber head);
+  void init(BlockNumber head, std::size_t preceding);
 
   CodePageHeader& header() const { return *reinterpret_cast<CodePageHeader*>(page_contents(page_)); }
   BlockNumber* vectors() const {
@@ -200,6 +205,18 @@ class CodePage {
   std::uint8_t* groups() const { return reinterpret_cast<std::uint8_t*>(page_) + geometry_->groups_offset(); }
   std::uint8_t* group_of(std::size_t entry) const {
     return groups() + entry / kGroupSize * geometry_->group_bytes();
+  }
+  // Bit j of word g: entry 32g + j is not void, as far as VACUUM has told. Only where there are codes.
+  std::uint32_t* live() const {
+    return reinterpret_cast<std::uint32_t*>(static_cast<char*>(page_) + geometry_->live_offset());
+  }
+  bool is_live(std::size_t entry) const {
+    return (live()[entry / kGroupSize] >> entry % kGroupSize & 1) != 0;
+  }
+  void set_live(std::size_t entry, bool live) const {
+    const std::uint32_t bit = 1U << entry % kGroupSize;
+    std::uint32_t& word = this->live()[entry / kGroupSize];
+    word = live ? word | bit : word & ~bit;
   }
   BlockNumber next() const { return page_opaque(page_)->next; }
   BlockNumber head() const { return page_opaque(page_)->owner; }

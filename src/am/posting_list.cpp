@@ -34,6 +34,7 @@ void store_entry_codes(const CodePage& page, const ListGeometry& geometry, const
   if (!geometry.has_codes()) return;
   std::uint8_t* group = page.group_of(position);
   store_codes({entry.codes, geometry.blocks()}, position % kGroupSize, group);
+  page.set_live(position, true);
   if (geometry.terms()) store_term(entry.term, geometry.blocks(), position % kGroupSize, group);
 }
 
@@ -91,7 +92,8 @@ class SlotPages {
   std::optional<LockedBuffer> tail_;
 };
 
-// Puts the entry behind the last one of a segment that has room.
+// Puts the entry behind the last one of a segment that has room. Returns the list's number of entries up to
+// it.
 std::size_t append_to_segment(Relation index, const ListGeometry& geometry, const LockedBuffer& code,
                               const Entry& entry) {
   const std::size_t next = CodePage(code.page(), geometry).header().entries;
@@ -102,24 +104,29 @@ std::size_t append_to_segment(Relation index, const ListGeometry& geometry, cons
   const std::size_t position = claim_position(page, geometry);
   store_entry_codes(page, geometry, entry, position);
   slot.store(record, entry, position, code.block(), page.vectors() + geometry.vector_page_of(position));
+  const std::size_t entries = page.header().preceding + position + 1;
   record.commit();
-  return position + 1;
+  return entries;
 }
 
-// Chains a new segment behind the last one, with the entry as its first.
-void append_segment(Relation index, const ListGeometry& geometry, BlockNumber head, const LockedBuffer& last,
-                    const Entry& entry) {
+// Chains a new segment behind the last one, with the entry as its first. Returns the list's number of
+// entries.
+std::size_t append_segment(Relation index, const ListGeometry& geometry, BlockNumber head,
+                           const LockedBuffer& last, const Entry& entry) {
   const BlockNumber unnamed[2] = {InvalidBlockNumber, InvalidBlockNumber};
   const LockedBuffer code = LockedBuffer::extend(index);
   SlotPages slot(index, geometry, code, unnamed);
   WalRecord record(index);
   page_opaque(record.add(last))->next = code.block();
   CodePage page(record.add_new(code), geometry);
-  page.init(head);
+  const CodePageHeader& before = CodePage(last.page(), geometry).header();
+  page.init(head, std::size_t{before.preceding} + before.entries);
   claim_position(page, geometry);
   store_entry_codes(page, geometry, entry, 0);
   slot.store(record, entry, 0, code.block(), page.vectors());
+  const std::size_t entries = std::size_t{page.header().preceding} + 1;
   record.commit();
+  return entries;
 }
 
 // The first void slot on the vector page that holds `position`, or `end` when there is none.
@@ -176,26 +183,45 @@ void set_insert_hint(Relation index, const ListGeometry& geometry, BlockNumber h
 std::size_t append_entry(Relation index, const ListGeometry& geometry, BlockNumber head, const Entry& entry) {
   const BlockNumber hint = read_insert_hint(index, geometry, head);
   BlockNumber block = hint;
-  std::size_t entries = 0;
+  std::size_t appended = 0;
+  bool stored = false;
   ChainGuard chain(index);
-  while (entries == 0) {
+  while (!stored) {
     CHECK_FOR_INTERRUPTS();
     chain.step(block);
     const LockedBuffer code(index, block, LockMode::kExclusive);
     const CodePage page(index, code.get(), geometry);
+    stored = true;
     if (page.header().voids > 0 && reuse_void(index, geometry, code, entry)) {
-      entries = page.header().entries;
+      // No entry more than before.
     } else if (page.header().entries < geometry.segment_entries()) {
-      entries = append_to_segment(index, geometry, code, entry);
+      appended = append_to_segment(index, geometry, code, entry);
     } else if (!BlockNumberIsValid(page.next())) {
-      append_segment(index, geometry, head, code, entry);
-      entries = 1;
+      appended = append_segment(index, geometry, head, code, entry);
     } else {
       block = page.next();
+      stored = false;
     }
   }
   if (block != hint) set_insert_hint(index, geometry, head, block);
-  return entries;
+  return appended;
+}
+
+ListCounts count_list(Relation index, const ListGeometry& geometry, BlockNumber head) {
+  ListCounts counts;
+  ChainGuard chain(index);
+  for (BlockNumber block = head; BlockNumberIsValid(block);) {
+    chain.step(block);
+    CHECK_FOR_INTERRUPTS();
+    const LockedBuffer buffer(index, block, LockMode::kShare);
+    const CodePage page(index, buffer.get(), geometry);
+    counts.entries += page.header().entries;
+    counts.voids += page.header().voids;
+    counts.residual_sum += page.header().residual_sum;
+    counts.pages += 1 + static_cast<int64>(page.vector_pages_in_use());
+    block = page.next();
+  }
+  return counts;
 }
 
 void ReservedPage::reserve(Relation index, ForkNumber fork) {
@@ -221,7 +247,7 @@ ListWriter::ListWriter(Relation index, const ListGeometry& geometry, ForkNumber 
     : index_(index), geometry_(geometry), fork_(fork) {
   code_.reserve(index_, fork_);
   head_ = code_.block();
-  code_page().init(head_);
+  code_page().init(head_, 0);
 }
 
 void ListWriter::start_segment() {
@@ -230,7 +256,7 @@ void ListWriter::start_segment() {
   page_opaque(code_.page())->next = next.block();
   finish();
   code_.take(next);
-  code_page().init(head_);
+  code_page().init(head_, size_);
 }
 
 void ListWriter::add(const Entry& entry) {

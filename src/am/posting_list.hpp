@@ -28,8 +28,18 @@ inline ItemPointerData child_pointer(BlockNumber head) {
 }
 
 // Appends an entry, reusing a void slot where it can. One WAL record; concurrent callers are safe. Returns
-// the number of entries in the segment that took it.
+// how many entries the list then has up to this one; 0 when a void slot took it.
 std::size_t append_entry(Relation index, const ListGeometry& geometry, BlockNumber head, const Entry& entry);
+
+// Entries of a list, from its code pages.
+struct ListCounts {
+  int64 entries = 0;
+  int64 voids = 0;
+  int64 pages = 0;
+  double residual_sum = 0;
+};
+
+ListCounts count_list(Relation index, const ListGeometry& geometry, BlockNumber head);
 
 // Makes inserts into the list begin their search for room at a segment.
 void set_insert_hint(Relation index, const ListGeometry& geometry, BlockNumber head, BlockNumber hint);

@@ -324,6 +324,10 @@ class Scan {
     const LockedBuffer buffer(model.buffers.read(index_, *page.block), LockMode::kShare);
     check_page(index_, buffer.get(), PageKind::kVectors, ListKind::kLeaf);
     test_for_old_snapshot(scan_->xs_snapshot, index_, buffer.page());
+    const std::size_t last = model.leaf.slot_offset(found[page.end - 1].index);
+    if (page_lower(buffer.page()) < last + std::min(model.leaf.slot_bytes(), kPageCapacity)) {
+      report_corruption(index_, *page.block, "a vector page holds too few slots");
+    }
     for (std::size_t i = page.begin; i < page.end; ++i) {
       const SlotHeader& slot = *slot_at(buffer.page(), model.leaf, found[i].index);
       if (!ItemPointerIsValid(&slot.tid)) continue;
@@ -383,15 +387,12 @@ class Scan {
     pass_.finish();
   }
 
-  // Takes the next candidate; false when the pass is used up and there is no other. An entry that VACUUM is
-  // moving may stand in two places.
+  // Takes the next candidate; false when the pass is used up and there is no other.
   bool pop_candidate(RankedRow* row) {
     for (;;) {
-      while (!candidates_.empty()) {
+      if (!candidates_.empty()) {
         *row = candidates_.pop();
-        if (ItemPointerEquals(&row->tid, &last_candidate_)) continue;
         if (!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&row->tid))) report_invalid_link(index_);
-        last_candidate_ = row->tid;
         return true;
       }
       if (phase_ == Phase::kApproximate || !pass_.truncated()) return false;
@@ -513,7 +514,6 @@ class Scan {
   BoundedPass pass_;
   SeenRows seen_;
   double last_distance_ = -std::numeric_limits<double>::infinity();
-  ItemPointerData last_candidate_ = {{0xFFFF, 0xFFFF}, 0};
   ScanStats stats_ = {};
 };
 

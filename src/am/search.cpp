@@ -71,7 +71,8 @@ CodeRun code_run(const Model& model, const CodePage& page, float base, std::uint
           .count = page.header().entries,
           .base = base,
           .term_scale = model.leaf.terms() ? model.meta.term_step : 0,
-          .run = run};
+          .run = run,
+          .live = model.leaf.has_codes() ? page.live() : nullptr};
 }
 
 double lower_bound(const Model& model, const Query& query, const SlotHeader& slot,

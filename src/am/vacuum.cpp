@@ -21,6 +21,18 @@ struct VacuumPass {
   const ListGeometry& geometry(ListKind list) const { return list == ListKind::kLeaf ? leaf : nulls; }
 };
 
+// The entry of a segment whose slot comes first on one of its vector pages.
+std::size_t first_entry_of(Relation index, const ListGeometry& geometry, const CodePage& page,
+                           BlockNumber vector_block) {
+  const std::span<const BlockNumber> blocks(page.vectors(), page.vector_pages_in_use());
+  const auto named = std::find(blocks.begin(), blocks.end(), vector_block);
+  if (named == blocks.end())
+    report_corruption(index, vector_block, "a vector page belongs to a segment that does not name it");
+  const auto position = static_cast<std::size_t>(named - blocks.begin());
+  return geometry.pages_per_slot() > 1 ? position / geometry.pages_per_slot()
+                                       : position * geometry.slots_per_page();
+}
+
 // Voids the given slots of a vector page and tells its segment. Locks the code page before the vector page.
 void void_slots(VacuumPass& pass, BlockNumber vector_block, BlockNumber code_block, ListKind list,
                 std::span<const std::size_t> dead) {
@@ -38,10 +50,11 @@ void void_slots(VacuumPass& pass, BlockNumber vector_block, BlockNumber code_blo
     const auto live = static_cast<double>(page.header().entries - page.header().voids);
     for (const std::size_t slot : dead) ItemPointerSetInvalid(&slot_at(slots, geometry, slot)->tid);
     page.header().voids += static_cast<uint32>(dead.size());
-    const auto* named = std::find(page.vectors(), page.vectors() + page.vector_pages_in_use(), vector_block);
-    const std::size_t first = static_cast<std::size_t>(named - page.vectors()) / geometry.pages_per_slot() *
-                              (geometry.pages_per_slot() > 1 ? 1 : geometry.slots_per_page());
+    const std::size_t first = first_entry_of(index, geometry, page, vector_block);
     page.header().void_hint = std::min(page.header().void_hint, static_cast<uint32>(first));
+    if (geometry.has_codes()) {
+      for (const std::size_t slot : dead) page.set_live(first + slot, false);
+    }
     // Which residuals went is not known; the mean of the others is the best guess.
     page.header().residual_sum *= std::max(0.0, 1 - static_cast<double>(dead.size()) / std::max(live, 1.0));
     record.commit();
@@ -102,6 +115,83 @@ IndexBulkDeleteResult* vacuum_index(IndexVacuumInfo* info, IndexBulkDeleteResult
   return stats;
 }
 
+// ---- Keeping the root list's statistics up with its leaves -----------------------------------------------
+
+// A partition's statistics count as changed when they differ by more than this share.
+constexpr double kNotableChange = 0.05;
+
+bool differs(double before, double now) {
+  return std::abs(now - before) > kNotableChange * std::max(before, now);
+}
+
+InnerFields measure_partition(const Model& model, Relation index, BlockNumber head) {
+  const ListCounts counts = count_list(index, model.leaf, head);
+  const auto live = static_cast<double>(counts.entries - counts.voids);
+  const double variance = live > 0 ? counts.residual_sum / live / model.meta.dims : 0;
+  return {.sigma = static_cast<float>(std::sqrt(variance)), .count = static_cast<uint32>(live)};
+}
+
+// Writes the statistics of the partitions whose slots lie on one vector page of the root list.
+void store_statistics(Relation index, const ListGeometry& geometry, BlockNumber block,
+                      std::span<const InnerFields> fields) {
+  const LockedBuffer buffer(index, block, LockMode::kExclusive);
+  WalRecord record(index);
+  const Page page = record.add(buffer);
+  for (std::size_t i = 0; i < fields.size(); ++i) *inner_fields(slot_at(page, geometry, i)) = fields[i];
+  record.commit();
+}
+
+// Tells all backends that cached partitions are out of date.
+void publish_statistics(Relation index, double mean_sigma) {
+  const LockedBuffer buffer(index, kMetaBlock, LockMode::kExclusive);
+  WalRecord record(index);
+  MetaPage* meta = meta_contents(record.add(buffer));
+  meta->mean_sigma = static_cast<float>(mean_sigma);
+  ++meta->generation;
+  record.commit();
+}
+
+// The slots of the root list, a vector page at a time, in the order in which the model has its partitions.
+PallocArray<BlockNumber> inner_vector_pages(Relation index, const Model& model) {
+  PallocArray<BlockNumber> pages;
+  for (BlockNumber block = model.meta.root; BlockNumberIsValid(block);) {
+    const LockedBuffer buffer(index, block, LockMode::kShare);
+    const CodePage page(index, buffer.get(), model.inner);
+    for (std::size_t i = 0; i < page.vector_pages_in_use(); i += model.inner.pages_per_slot()) {
+      pages.push_back(page.vectors()[i]);
+    }
+    block = page.next();
+  }
+  return pages;
+}
+
+// Inserts and VACUUM change what leaves hold; leaf order and the stop rule want to know.
+void refresh_statistics(Relation index) {
+  const Model& model = open_model(index);
+  if (model.meta.height == 0) return;
+  PallocArray<BlockNumber> pages = inner_vector_pages(index, model);
+  const std::size_t per_page = model.inner.pages_per_slot() > 1 ? 1 : model.inner.slots_per_page();
+  const auto fields = palloc_span<InnerFields>(model.partitions.size());
+  double rows = 0;
+  double weighted_sigma = 0;
+  bool changed = false;
+  for (std::size_t p = 0; p < fields.size(); ++p) {
+    vacuum_pause();
+    fields[p] = measure_partition(model, index, model.partitions[p].head);
+    changed |= differs(model.partitions[p].count, fields[p].count) ||
+               differs(model.partitions[p].sigma, fields[p].sigma);
+    rows += fields[p].count;
+    weighted_sigma += double{fields[p].sigma} * fields[p].count;
+  }
+  if (!changed || rows == 0) return;
+  const ListGeometry geometry = model.inner;
+  for (std::size_t first = 0; first < fields.size(); first += per_page) {
+    store_statistics(index, geometry, pages[first / per_page],
+                     fields.subspan(first, std::min(per_page, fields.size() - first)));
+  }
+  publish_statistics(index, weighted_sigma / rows);
+}
+
 }  // namespace
 
 IndexBulkDeleteResult* scann_bulk_delete(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
@@ -111,7 +201,9 @@ IndexBulkDeleteResult* scann_bulk_delete(IndexVacuumInfo* info, IndexBulkDeleteR
 
 IndexBulkDeleteResult* scann_vacuum_cleanup(IndexVacuumInfo* info, IndexBulkDeleteResult* stats) {
   if (info->analyze_only) return stats;
-  return stats != nullptr ? stats : vacuum_index(info, nullptr, nullptr, nullptr);
+  if (stats == nullptr) stats = vacuum_index(info, nullptr, nullptr, nullptr);
+  refresh_statistics(info->index);
+  return stats;
 }
 
 }  // namespace scann::am

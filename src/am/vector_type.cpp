@@ -13,10 +13,13 @@ const VectorType& vector_type(Relation index) {
 
 void check_dimensions(Relation index, uint32 expected, uint32 actual) {
   if (expected == actual) return;
-  ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("expected %u dimensions, not %u", expected, actual),
-                  errdetail("All vectors in index \"%s\" have the same number of dimensions.",
-                            RelationGetRelationName(index)),
-                  errhint("Index vectors of different widths separately, with partial indexes.")));
+  ereport(
+      ERROR,
+      (errcode(ERRCODE_DATA_EXCEPTION), errmsg("expected %u dimensions, not %u", expected, actual),
+       errdetail("All vectors in index \"%s\" have the same number of dimensions.",
+                 RelationGetRelationName(index)),
+       errhint("Index vectors of different widths separately, with partial indexes. REINDEX an index whose "
+               "rows of another width are all gone.")));
 }
 
 namespace {

@@ -245,6 +245,11 @@ class TermFilter {
   float limit_;
 };
 
+// The live lanes of a group and, in the upper half, of the one behind it.
+HWY_INLINE std::uint64_t live_lanes(const CodeRun& run, std::size_t group, bool two) {
+  return run.live[group] | (two ? std::uint64_t{run.live[group + 1]} << kGroupSize : 0);
+}
+
 template <class D8, class Filter>
 HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
   const GroupSums<D8> group_sums(table);
@@ -269,6 +274,7 @@ HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, Candid
     }
     if (left < 2 * kGroupSize) lanes &= ~std::uint64_t{0} >> (2 * kGroupSize - left);
     if (lanes != 0) {
+      if (run.live != nullptr) lanes &= live_lanes(run, first / kGroupSize, left > kGroupSize);
       for (; lanes != 0; lanes &= lanes - 1) {
         const std::size_t lane = std::countr_zero(lanes);
         const std::uint32_t term = run.term_scale > 0 ? load_term(table.blocks, lane % kGroupSize,

@@ -23,12 +23,14 @@ struct CodeRun {
   float base;
   float term_scale;   // 0: groups carry no terms
   std::uint32_t run;  // copied into candidates
+  // A word a group, bit j for lane j: adc_scan() passes over vectors whose bit is 0. Null: all live.
+  const std::uint32_t* live = nullptr;
 };
 
-// Pushes every vector of the run that scores above the buffer's threshold.
+// Pushes every live vector of the run that scores above the buffer's threshold.
 void adc_scan(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates);
 
-// The scores of all vectors of the run: run.count floats. Bit-identical to what adc_scan pushes.
+// The scores of all vectors of the run, live or not: run.count floats. Bit-identical to what adc_scan pushes.
 void adc_scores(const LookupTable& table, const CodeRun& run, float* scores);
 
 }  // namespace scann
