@@ -255,6 +255,7 @@ class Build {
       report_phase(BuildPhase::kCalibrate);
       meta.efforts = calibrator_->run(index_, model());
       meta.calibrated = 1;
+      meta.blocks = RelationGetNumberOfBlocks(index_);
       write_meta(index_, MAIN_FORKNUM, meta);
     }
   }

@@ -48,8 +48,8 @@ struct MetaPage {
   BlockNumber root;        // head of the root list; invalid while dims is 0
   BlockNumber nulls;       // head of the null list
   BlockNumber model_head;  // first model page; invalid when model_floats is 0
-  uint32 reserved;
-  uint64 model_floats;  // mean (dims), codewords, rotation
+  uint32 blocks;           // of the whole index when it was calibrated
+  uint64 model_floats;     // mean (dims), codewords, rotation
   EffortTable efforts;
 };
 static_assert(sizeof(MetaPage) <= kPageCapacity);

@@ -15,6 +15,8 @@ namespace {
 
 // Rows a scan may have to give before comparing every entry costs less than another round.
 constexpr double kExhaustiveAfter = 500;
+// Growth of the table adds at most this many candidates.
+constexpr double kMostCandidates = 1e6;
 // The most rows that a further round may vouch for; beyond, every entry is compared.
 constexpr double kLargestRound = 1000;
 // A round vouches for this share of its candidates...
@@ -201,6 +203,7 @@ class Scan {
     const bool by_hand = settings.num_leaves_to_search > 0 || settings.pre_reordering_num_neighbors > 0;
     const double rows = std::max(1.0, wanted.pulled);
     plan_ = plan_search(model, settings.target_recall, rows);
+    follow_growth(model, rows);
     leaf_cap_ = settings.num_leaves_to_search > 0 ? static_cast<std::size_t>(settings.num_leaves_to_search)
                                                   : std::numeric_limits<std::size_t>::max();
     if (settings.pre_reordering_num_neighbors > 0) {
@@ -209,6 +212,15 @@ class Scan {
     vouched_ = std::max(rows, kVouchedShare * plan_.candidates);
     const bool long_scan = wanted.limit < 0 || rows > kExhaustiveAfter + wanted.limit;
     plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
+  }
+
+  // Among more rows than calibration saw, as many more come between the wanted ones by their codes alone.
+  void follow_growth(const Model& model, double rows) {
+    const double growth =
+        static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
+    const double between = std::max(0.0, plan_.candidates - rows);
+    if (growth > 1)
+      plan_.candidates += static_cast<std::uint32_t>(std::min((growth - 1) * between, kMostCandidates));
   }
 
   // ---- Rounds ----
@@ -240,6 +252,7 @@ class Scan {
     query_->rank_leaves(model);
     for (std::size_t visited = 0; query_->leaves_left() > 0 && visited < leaf_cap_; ++visited) {
       const RankedLeaf leaf = query_->next_leaf();
+      buffer.tighten();
       if (query_->stop_value(leaf, buffer.threshold()) > plan_.margin) break;
       if (query_->leaves_left() > 0)
         prefetch_codes(model, model.partitions[query_->peek_leaf().partition].head);

@@ -34,6 +34,11 @@ class CandidateBuffer {
     if (size_ == limit_) trim();
   }
 
+  // Brings threshold() up to date when enough was pushed since the last trim to make that worth while.
+  void tighten() {
+    if (size_ >= k_ + k_ / kTightenShare) trim();
+  }
+
   // Trims to the best min(K, seen) and returns them in no order. Of equal scores at the threshold those seen
   // first stay, within a trim those of lesser (run, index), so that the result does not depend on the
   // instruction set.
@@ -43,6 +48,8 @@ class CandidateBuffer {
   std::span<Candidate> finish();
 
  private:
+  static constexpr std::size_t kTightenShare = 8;
+
   static constexpr std::size_t limit_for(std::size_t k) { return 2 * k + 32; }
 
   // Whole vectors of keys, whatever the instruction set.
