@@ -15,6 +15,8 @@ namespace {
 
 // Rows a scan may have to give before comparing every entry costs less than another round.
 constexpr double kExhaustiveAfter = 500;
+// A table is not taken for more than nine tenths dead.
+constexpr double kLeastLiveShare = 0.1;
 // Growth of the table adds at most this many candidates.
 constexpr double kMostCandidates = 1e6;
 // The most rows that a further round may vouch for; beyond, every entry is compared.
@@ -201,7 +203,9 @@ class Scan {
 
   void choose_effort(const Model& model, const WantedRows& wanted) {
     const bool by_hand = settings.num_leaves_to_search > 0 || settings.pre_reordering_num_neighbors > 0;
-    const double rows = std::max(1.0, wanted.pulled);
+    // Dead rows that VACUUM has not removed yet come between the live ones.
+    const double rows =
+        std::max(1.0, wanted.pulled) / std::max(kLeastLiveShare, live_share(scan_->heapRelation));
     plan_ = plan_search(model, settings.target_recall, rows);
     follow_growth(model, rows);
     leaf_cap_ = settings.num_leaves_to_search > 0 ? static_cast<std::size_t>(settings.num_leaves_to_search)
@@ -210,7 +214,7 @@ class Scan {
       plan_.candidates = static_cast<std::uint32_t>(settings.pre_reordering_num_neighbors);
     }
     vouched_ = std::max(rows, kVouchedShare * plan_.candidates);
-    const bool long_scan = wanted.limit < 0 || rows > kExhaustiveAfter + wanted.limit;
+    const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit;
     plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
   }
 

@@ -25,17 +25,14 @@ my %metrics = (
 # Recall as the benchmark program measures it beside brute force, and as the index reports it.
 sub test_indexes
 {
-	my ($when, $known_to_fail) = @_;
+	my ($when) = @_;
 	foreach my $operator (sort keys %metrics)
 	{
 		my $index = $metrics{$operator}{index};
 		my $measured = bench('query', @data, @held_out, '--table' => 'items', '--operator' => $operator,
 			'--queries' => 300, '--warmup' => 0, '--sample' => 1);
 		note("$when, $operator: recall $measured->{recall}");
-		{
-			local $TODO = $known_to_fail;
-			cmp_ok($measured->{recall}, '>=', 0.94, "$when, $operator: recall");
-		}
+		cmp_ok($measured->{recall}, '>=', 0.94, "$when, $operator: recall");
 		like($measured->{plan}, qr/using $index\b/, "$when, $operator: by index");
 		my %defects = map { $_ => $measured->{$_} } qw(disordered_answers repeated_rows short_answers);
 		is_deeply(\%defects, { disordered_answers => 0, repeated_rows => 0, short_answers => 0 },
@@ -63,13 +60,12 @@ test_indexes('after inserts');
 
 $node->safe_psql('postgres', 'DELETE FROM items WHERE id % 3 = 0');
 # The index still holds rows that no query may see.
-my $dead = 'rows that are gone take the places of candidates';
-test_indexes('after deletes', $dead);
+test_indexes('after deletes');
 $node->safe_psql('postgres', 'VACUUM ANALYZE items');
 is($node->safe_psql('postgres', "SELECT rows = (SELECT count(*) FROM items) FROM scann_index_info('$metrics{$_}{index}')"),
 	't', "VACUUM removed the dead entries ($_)")
   foreach sort keys %metrics;
-test_indexes('after VACUUM', $dead);
+test_indexes('after VACUUM');
 
 my $size = $node->safe_psql('postgres', q{SELECT pg_relation_size('l2')});
 my $inserted = $rows + $half;
