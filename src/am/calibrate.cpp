@@ -18,11 +18,24 @@ constexpr double kCandidateCost = 150;
 constexpr std::uint32_t kCandidateChoices[] = {10,  13,  16,  20,  25,   32,   40,   50,
                                                64,  80,  100, 125, 160,  200,  250,  320,
                                                400, 500, 640, 800, 1000, 1600, 2500, 4000};
+// Large limits take more time and memory. They are calibrated by one query in kDeepEvery, of which each has
+// so many neighbours that fewer queries tell as much.
+constexpr std::size_t kShallowLimits = 3;
+constexpr std::size_t kDeepEvery = 10;
+constexpr std::size_t kShallowKept = kCalibratedLimits[kShallowLimits - 1];
+constexpr std::size_t kDeepKept = kCalibratedLimits.back();
+constexpr std::uint32_t kDeepCandidateChoices[] = {300,  360,  430,   520,   640,  800,  1000,
+                                                   1250, 1600, 2000,  2500,  3200, 4000, 5000,
+                                                   6400, 8000, 10000, 12500, 16000};
+
 constexpr float kMargins[] = {-4.0F, -3.0F,   -2.5F,  -2.0F,   -1.75F, -1.5F,   -1.25F, -1.125F,
                               -1.0F, -0.875F, -0.75F, -0.625F, -0.5F,  -0.375F, -0.25F, -0.125F,
                               0.0F,  0.125F,  0.25F,  0.375F,  0.5F,   0.75F,   1.0F,   1.5F};
 constexpr float kLeafCounts[] = {0,  1,  2,  3,  4,  5,   7,   9,   11,  13,  16,  19,  22,  26,   30,  35,
                                  40, 48, 57, 68, 80, 100, 130, 170, 220, 290, 380, 500, 750, 1000, 2000};
+
+bool is_deep(std::size_t query) { return query % kDeepEvery == 0; }
+std::size_t neighbors_kept(std::size_t query) { return is_deep(query) ? kDeepKept : kShallowKept; }
 
 // The place of a query's own row.
 constexpr std::uint32_t kSelf = UINT32_MAX;
@@ -32,10 +45,19 @@ constexpr std::uint32_t kSelf = UINT32_MAX;
 // Scratch of run().
 struct ReplayState {
   ReplayState(const Model& model, std::span<const float> margins)
-      : grid(kCalibratedLimits, kCandidateChoices, margins),
-        query(model),
-        stop_values(grid.candidate_choices()) {}
-  EffortGrid grid;
+      : shallow(std::span(kCalibratedLimits).first(kShallowLimits), kCandidateChoices, margins),
+        deep(std::span(kCalibratedLimits).subspan(kShallowLimits), kDeepCandidateChoices, margins),
+        query(model) {}
+  // Whether any pair of the grid would visit the leaf.
+  bool offer(EffortGrid& grid, const RankedLeaf& leaf) {
+    stop_values.resize(grid.candidate_choices());
+    for (std::size_t k = 0; k < stop_values.size(); ++k) {
+      stop_values[k] = query.stop_value(leaf, grid.threshold(k));
+    }
+    return grid.offer_leaf(stop_values);
+  }
+  EffortGrid shallow;
+  EffortGrid deep;
   Query query;
   std::vector<float> stop_values;
   std::vector<float> scores;
@@ -49,8 +71,7 @@ Calibrator::Calibrator(Metric metric, std::size_t dims, std::span<const float> q
       count_(tids.size()),
       queries_(palloc_span<float>(queries.size())),
       tids_(palloc_span<ItemPointerData>(tids.size())),
-      kept_(kCalibratedLimits.back()),
-      neighbors_(palloc_span<Neighbor>(count_ * kept_)),
+      neighbors_(palloc_span<Neighbor>(first_neighbor(count_))),
       counts_(palloc_span<std::uint32_t>(count_)),
       selves_(palloc_span<Neighbor>(count_)),
       products_(palloc_span<float>(count_ * kCalibrationBatch)) {
@@ -62,19 +83,24 @@ Calibrator::Calibrator(Metric metric, std::size_t dims, std::span<const float> q
 }
 
 std::size_t Calibrator::memory(std::size_t queries, std::size_t dims) {
-  return queries * (dims * sizeof(float) + kCalibratedLimits.back() * (sizeof(Neighbor) + sizeof(Place)) +
+  constexpr std::size_t kept = kShallowKept + (kDeepKept - kShallowKept) / kDeepEvery;
+  return queries * (dims * sizeof(float) + kept * (sizeof(Neighbor) + sizeof(Place)) +
                     kCalibrationBatch * sizeof(float));
+}
+
+std::size_t Calibrator::first_neighbor(std::size_t query) {
+  return query * kShallowKept + (query + kDeepEvery - 1) / kDeepEvery * (kDeepKept - kShallowKept);
 }
 
 // Keeps the best in a heap whose front is the worst kept.
 void Calibrator::insert(std::size_t query, const Neighbor& neighbor) {
   const auto worst_first = [](const Neighbor& a, const Neighbor& b) { return a.score > b.score; };
-  if (counts_[query] == kept_) {
+  if (counts_[query] == neighbors_kept(query)) {
     auto kept = neighbors_of(query);
     std::pop_heap(kept.begin(), kept.end(), worst_first);
     --counts_[query];
   }
-  neighbors_[query * kept_ + counts_[query]++] = neighbor;
+  neighbors_[first_neighbor(query) + counts_[query]++] = neighbor;
   auto kept = neighbors_of(query);
   std::push_heap(kept.begin(), kept.end(), worst_first);
 }
@@ -91,9 +117,11 @@ void Calibrator::observe(std::span<const float> rows, std::span<const ItemPointe
   dot_matrix(queries_.data(), count_, rows.data(), n, dims_, products_.data());
   for (std::size_t q = 0; q < count_; ++q) {
     const float* products = &products_[q * n];
+    const std::size_t kept = neighbors_kept(q);
+    const Neighbor* worst = &neighbors_[first_neighbor(q)];
     for (std::size_t r = 0; r < n; ++r) {
       const float score = products[r] - half_norms[r];
-      if (counts_[q] == kept_ && score <= neighbors_[q * kept_].score) continue;
+      if (counts_[q] == kept && score <= worst->score) continue;
       const Neighbor neighbor{.score = score, .partition = partitions[r], .position = kSelf, .tid = tids[r]};
       ItemPointerData own = tids_[q];
       ItemPointerData other = tids[r];
@@ -107,11 +135,11 @@ void Calibrator::observe(std::span<const float> rows, std::span<const ItemPointe
 }
 
 const Calibrator::Neighbor& Calibrator::at(const Place& place) const {
-  return place.rank == kSelf ? selves_[place.query] : neighbors_[place.query * kept_ + place.rank];
+  return place.rank == kSelf ? selves_[place.query] : neighbors_[first_neighbor(place.query) + place.rank];
 }
 
 void Calibrator::rank() {
-  places_ = palloc_span<Place>(count_ * (kept_ + 1));
+  places_ = palloc_span<Place>(neighbors_.size() + count_);
   std::size_t size = 0;
   for (std::uint32_t q = 0; q < count_; ++q) {
     auto neighbors = neighbors_of(q);
@@ -167,13 +195,17 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
   state.query.prepare(model, queries_.subspan(q * dims_, dims_));
   state.query.rank_leaves(model);
   const auto neighbors = neighbors_of(q);
-  call_core([&] { state.grid.begin_query(neighbors.size()); });
+  state.shallow.begin_query(neighbors.size());
+  if (is_deep(q)) state.deep.begin_query(neighbors.size());
+  bool shallow = true;
+  bool deep = is_deep(q);
   while (state.query.leaves_left() > 0) {
     const RankedLeaf leaf = state.query.next_leaf();
-    for (std::size_t k = 0; k < state.stop_values.size(); ++k) {
-      state.stop_values[k] = state.query.stop_value(leaf, state.grid.threshold(k));
-    }
-    if (!state.grid.offer_leaf(state.stop_values)) break;
+    call_core([&] {
+      shallow = shallow && state.offer(state.shallow, leaf);
+      deep = deep && state.offer(state.deep, leaf);
+    });
+    if (!shallow && !deep) break;
     score_list(index, model, state.query, leaf.partition, state.scores);
     const Neighbor& self = selves_[q];
     if (self.partition == leaf.partition && self.position < state.scores.size()) {
@@ -186,10 +218,12 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
           continue;
         state.truths.push_back({r, neighbors[r].position});
       }
-      state.grid.score_leaf(state.scores, state.truths);
+      if (shallow) state.shallow.score_leaf(state.scores, state.truths);
+      if (deep) state.deep.score_leaf(state.scores, state.truths);
     });
   }
-  state.grid.end_query();
+  state.shallow.end_query();
+  if (is_deep(q)) state.deep.end_query();
 }
 
 EffortTable Calibrator::run(Relation index, const Model& model) {
@@ -202,8 +236,11 @@ EffortTable Calibrator::run(Relation index, const Model& model) {
   }
   EffortTable table{};
   for (std::size_t limit = 0; limit < kCalibratedLimits.size(); ++limit) {
+    const bool deep = limit >= kShallowLimits;
+    const EffortGrid& grid = deep ? state->deep : state->shallow;
+    const std::size_t grid_limit = deep ? limit - kShallowLimits : limit;
     for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
-      const Effort effort = state->grid.cheapest(limit, kCalibratedRecalls[target], kCandidateCost);
+      const Effort effort = grid.cheapest(grid_limit, kCalibratedRecalls[target], kCandidateCost);
       table[limit][target] = {.recall = static_cast<float>(effort.recall),
                               .margin = effort.margin,
                               .candidates = effort.candidates,

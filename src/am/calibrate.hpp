@@ -18,7 +18,7 @@ class Calibrator {
   Calibrator(Metric metric, std::size_t dims, std::span<const float> queries,
              std::span<const ItemPointerData> tids);
 
-  // Bytes that a calibrator allocates.
+  // Bytes that a calibrator allocates, give or take that one query in ten keeps more neighbours.
   static std::size_t memory(std::size_t queries, std::size_t dims);
 
   // A batch of rows (count x dims, centred) that goes into the index, with their partitions.
@@ -45,8 +45,10 @@ class Calibrator {
     std::uint32_t rank;
   };
 
+  // How many neighbours are kept for all queries before this one.
+  static std::size_t first_neighbor(std::size_t query);
   std::span<Neighbor> neighbors_of(std::size_t query) {
-    return neighbors_.subspan(query * kept_, counts_[query]);
+    return neighbors_.subspan(first_neighbor(query), counts_[query]);
   }
   void insert(std::size_t query, const Neighbor& neighbor);
   const Neighbor& at(const Place& place) const;
@@ -57,8 +59,7 @@ class Calibrator {
   std::size_t count_;
   std::span<float> queries_;
   std::span<ItemPointerData> tids_;
-  std::size_t kept_;
-  std::span<Neighbor> neighbors_;  // count x kept, best first once ranked
+  std::span<Neighbor> neighbors_;  // from first_neighbor() on for each query, best first once ranked
   std::span<std::uint32_t> counts_;
   std::span<Neighbor> selves_;  // each query's own row
   std::span<float> products_;   // all queries times a batch of rows

@@ -101,18 +101,20 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
       kCalibratedRecalls.begin());
   std::size_t row = 0;
   while (row + 1 < kCalibratedLimits.size() && kCalibratedLimits[row] < limit) ++row;
+  const std::size_t row_below = row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row;
   const SearchEffort& above = model.meta.efforts[row][column];
-  const SearchEffort& below =
-      model.meta.efforts[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row][column];
-  const double low = kCalibratedLimits[row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row];
+  const SearchEffort& below = model.meta.efforts[row_below][column];
+  const double low = kCalibratedLimits[row_below];
   const double high = kCalibratedLimits[row];
   const double share = high > low ? std::log(limit / low) / std::log(high / low) : 1;
-  const double growth = limit > high ? limit / high : 1;
+  // Beyond the largest limit in proportion, which is more than enough: the effort for each row falls.
+  const double growth = std::max(1.0, limit / high);
   const auto blend = [share](double a, double b) { return a * std::pow(b / a, share); };
+  double margin = below.margin + share * (above.margin - below.margin);
+  // Euclidean margins are numbers of leaves, over which more rows spread.
+  if (model.meta.metric == Metric::kEuclidean) margin = std::ceil(growth * margin);
   return {.exhaustive = above.recall < recall - kRecallTolerance,
-          // Euclidean margins are numbers of leaves, over which more rows spread.
-          .margin = static_cast<float>((below.margin + share * (above.margin - below.margin)) *
-                                       (model.meta.metric == Metric::kEuclidean ? growth : 1)),
+          .margin = static_cast<float>(margin),
           .candidates = static_cast<std::uint32_t>(
               std::min(1e7, std::ceil(growth * blend(below.candidates, above.candidates)))),
           .codes = growth * blend(std::max(1.0F, below.codes), std::max(1.0F, above.codes))};

@@ -15,6 +15,7 @@ EffortGrid::EffortGrid(std::span<const std::uint32_t> limits, std::span<const st
       margins_(margins.begin(), margins.end()),
       cells_(limits.size() * candidates.size() * margins.size()),
       codes_(candidates.size() * margins.size()),
+      found_(limits.size()),
       next_margin_(candidates.size()) {}
 
 void EffortGrid::begin_query(std::size_t truths) {
@@ -22,7 +23,7 @@ void EffortGrid::begin_query(std::size_t truths) {
   truths_ = truths;
   scored_ = 0;
   best_.clear();
-  found_.clear();
+  for (auto& scores : found_) scores.clear();
   std::fill(next_margin_.begin(), next_margin_.end(), 0);
 }
 
@@ -43,16 +44,28 @@ bool EffortGrid::offer_leaf(std::span<const float> stop_values) {
 
 void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueNeighbor> neighbors) {
   scored_ += scores.size();
-  for (const TrueNeighbor& neighbor : neighbors) found_.push_back({neighbor.rank, scores[neighbor.entry]});
+  for (const TrueNeighbor& neighbor : neighbors) {
+    const auto limit = static_cast<std::size_t>(
+        std::upper_bound(limits_.begin(), limits_.end(), neighbor.rank) - limits_.begin());
+    if (limit < limits_.size()) found_[limit].push_back(scores[neighbor.entry]);
+  }
   const std::size_t keep = candidates_.back();
   const float floor = best_.size() < keep ? -std::numeric_limits<float>::infinity() : best_.back();
   incoming_.clear();
   std::copy_if(scores.begin(), scores.end(), std::back_inserter(incoming_),
                [floor](float s) { return s > floor; });
   std::sort(incoming_.begin(), incoming_.end(), std::greater<>());
-  const auto middle = static_cast<std::ptrdiff_t>(best_.size());
-  best_.insert(best_.end(), incoming_.begin(), incoming_.end());
-  std::inplace_merge(best_.begin(), best_.begin() + middle, best_.end(), std::greater<>());
+  // Merged from the back: few come in among many, and what lies between two of them moves in one piece.
+  const auto kept = static_cast<std::ptrdiff_t>(best_.size());
+  best_.resize(best_.size() + incoming_.size());
+  auto end = best_.begin() + kept;
+  auto to = best_.end();
+  for (auto score = incoming_.rbegin(); score != incoming_.rend(); ++score) {
+    const auto from = std::upper_bound(best_.begin(), end, *score, std::greater<>());
+    to = std::move_backward(from, end, to);
+    *--to = *score;
+    end = from;
+  }
   if (best_.size() > keep) best_.resize(keep);
 }
 
@@ -66,10 +79,10 @@ void EffortGrid::end_query() {
 void EffortGrid::stop(std::size_t candidate_index, std::size_t margin_index) {
   const float floor = threshold(candidate_index);
   codes_[pair(candidate_index, margin_index)] += static_cast<double>(scored_);
+  std::ptrdiff_t hits = 0;
   for (std::size_t l = 0; l < limits_.size(); ++l) {
     const std::size_t wanted = std::min<std::size_t>(limits_[l], truths_);
-    const auto hits = std::count_if(found_.begin(), found_.end(),
-                                    [&](const Found& f) { return f.rank < wanted && f.score >= floor; });
+    hits += std::count_if(found_[l].begin(), found_[l].end(), [floor](float s) { return s >= floor; });
     const double recall = wanted == 0 ? 1 : static_cast<double>(hits) / static_cast<double>(wanted);
     Cell& cell = cells_[l * codes_.size() + pair(candidate_index, margin_index)];
     cell.hits += recall;

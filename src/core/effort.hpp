@@ -41,11 +41,14 @@ class EffortGrid {
   std::size_t candidate_choices() const { return candidates_.size(); }
   // Announces the next leaf with one stop value for each K. Returns false when no pair would visit it.
   bool offer_leaf(std::span<const float> stop_values);
-  // The scores of the leaf just offered, and which of them are true neighbours.
+  // The scores of the leaf just offered, and which of them are true neighbours; those of a rank beyond the
+  // largest limit do not count.
   void score_leaf(std::span<const float> scores, std::span<const TrueNeighbor> neighbors);
   // No leaves are left, or offer_leaf() returned false.
   void end_query();
 
+  // What a pair (indexes into `candidates` and `margins`) reached for limits[limit].
+  Effort effort(std::size_t limit, std::size_t candidate_index, std::size_t margin_index) const;
   // The cheapest pair whose recall@limits[limit] is at least `recall` plus one standard error, or the pair of
   // highest recall where none is. `candidate_cost`: the cost of re-ordering one candidate, in codes scored.
   Effort cheapest(std::size_t limit, double recall, double candidate_cost) const;
@@ -55,12 +58,7 @@ class EffortGrid {
     double hits = 0;  // sum over queries of recall
     double hits_squared = 0;
   };
-  struct Found {
-    std::uint32_t rank;
-    float score;
-  };
   void stop(std::size_t candidate_index, std::size_t margin_index);
-  Effort effort(std::size_t limit, std::size_t candidate_index, std::size_t margin_index) const;
   std::size_t pair(std::size_t k, std::size_t m) const { return k * margins_.size() + m; }
 
   std::vector<std::uint32_t> limits_;
@@ -75,8 +73,8 @@ class EffortGrid {
   std::size_t scored_ = 0;
   std::vector<float> best_;  // descending, at most the largest K
   std::vector<float> incoming_;
-  std::vector<Found> found_;
-  std::vector<std::size_t> next_margin_;  // per K: margins below were already stopped
+  std::vector<std::vector<float>> found_;  // scores of true neighbours, by the first limit that includes them
+  std::vector<std::size_t> next_margin_;   // per K: margins below were already stopped
 };
 
 }  // namespace scann

@@ -1,0 +1,243 @@
+// The grid's one pass over a query measures what running the search rule for each pair by itself would.
+#include "core/effort.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <random>
+#include <vector>
+
+namespace scann {
+namespace {
+
+constexpr double kCandidateCost = 20;
+
+struct Leaf {
+  float bound;
+  std::vector<float> scores;
+  std::vector<TrueNeighbor> truths;
+};
+
+struct Query {
+  std::vector<Leaf> leaves;  // by descending bound
+  std::size_t truths;
+};
+
+// How a search decides: by the K-th best score, or by the number of leaves visited.
+struct Rule {
+  bool by_count;
+  float stop_value(std::size_t leaf, float bound, float threshold) const {
+    return by_count ? static_cast<float>(leaf) : (threshold - bound) / 0.5F;
+  }
+};
+
+struct Pairs {
+  std::vector<std::uint32_t> limits;
+  std::vector<std::uint32_t> candidates;
+  std::vector<float> margins;
+};
+
+float kth_best(std::vector<float> scores, std::size_t k) {
+  if (scores.size() < k) return -std::numeric_limits<float>::infinity();
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  return scores[k - 1];
+}
+
+// One search as it would really run.
+struct Outcome {
+  std::size_t codes = 0;
+  float threshold = 0;
+  std::vector<std::pair<std::uint32_t, float>> met;  // rank and score of the true neighbours seen
+};
+
+Outcome search(const Query& query, const Rule& rule, std::size_t k, float margin) {
+  Outcome outcome;
+  std::vector<float> seen;
+  for (std::size_t p = 0; p < query.leaves.size(); ++p) {
+    const Leaf& leaf = query.leaves[p];
+    if (rule.stop_value(p, leaf.bound, kth_best(seen, k)) > margin) break;
+    seen.insert(seen.end(), leaf.scores.begin(), leaf.scores.end());
+    for (const TrueNeighbor& t : leaf.truths) outcome.met.emplace_back(t.rank, leaf.scores[t.entry]);
+  }
+  outcome.codes = seen.size();
+  outcome.threshold = kth_best(seen, k);
+  return outcome;
+}
+
+double recall(const Outcome& outcome, std::size_t limit, std::size_t truths) {
+  const std::size_t wanted = std::min(limit, truths);
+  if (wanted == 0) return 1;
+  std::size_t hits = 0;
+  for (const auto& [rank, score] : outcome.met) {
+    if (rank < wanted && score >= outcome.threshold) ++hits;
+  }
+  return static_cast<double>(hits) / static_cast<double>(wanted);
+}
+
+Effort expected_effort(const std::vector<Query>& queries, const Rule& rule, std::uint32_t limit,
+                       std::uint32_t k, float margin) {
+  std::vector<double> recalls;
+  double codes = 0;
+  for (const Query& query : queries) {
+    const Outcome outcome = search(query, rule, k, margin);
+    recalls.push_back(recall(outcome, limit, query.truths));
+    codes += static_cast<double>(outcome.codes);
+  }
+  const auto n = static_cast<double>(std::max<std::size_t>(queries.size(), 1));
+  double mean = 0;
+  for (const double r : recalls) mean += r / n;
+  double variance = 0;
+  for (const double r : recalls) variance += (r - mean) * (r - mean) / n;
+  return {k, margin, mean, std::sqrt(variance / n), codes / n};
+}
+
+void replay(EffortGrid& grid, const Query& query, const Rule& rule) {
+  grid.begin_query(query.truths);
+  std::vector<float> stop_values(grid.candidate_choices());
+  for (std::size_t p = 0; p < query.leaves.size(); ++p) {
+    for (std::size_t k = 0; k < stop_values.size(); ++k) {
+      stop_values[k] = rule.stop_value(p, query.leaves[p].bound, grid.threshold(k));
+    }
+    if (!grid.offer_leaf(stop_values)) break;
+    grid.score_leaf(query.leaves[p].scores, query.leaves[p].truths);
+  }
+  grid.end_query();
+}
+
+double cost(const Effort& e) { return e.codes + kCandidateCost * e.candidates; }
+
+// Every pair, and the choice for some targets.
+void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, const Pairs& pairs) {
+  EffortGrid grid(pairs.limits, pairs.candidates, pairs.margins);
+  for (const Query& query : queries) replay(grid, query, rule);
+  for (std::size_t l = 0; l < pairs.limits.size(); ++l) {
+    std::vector<Effort> all;
+    for (std::size_t k = 0; k < pairs.candidates.size(); ++k) {
+      for (std::size_t m = 0; m < pairs.margins.size(); ++m) {
+        const Effort want =
+            expected_effort(queries, rule, pairs.limits[l], pairs.candidates[k], pairs.margins[m]);
+        const Effort got = grid.effort(l, k, m);
+        SCOPED_TRACE(testing::Message() << "limit " << pairs.limits[l] << ", K " << want.candidates
+                                        << ", margin " << want.margin);
+        ASSERT_EQ(got.candidates, want.candidates);
+        ASSERT_EQ(got.margin, want.margin);
+        ASSERT_NEAR(got.recall, want.recall, 1e-12);
+        ASSERT_NEAR(got.standard_error, want.standard_error, 1e-6);
+        ASSERT_EQ(got.codes, want.codes);
+        all.push_back(got);
+      }
+    }
+    for (const double target : {0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0}) {
+      const Effort got = grid.cheapest(l, target, kCandidateCost);
+      std::vector<Effort> reaching;
+      std::copy_if(all.begin(), all.end(), std::back_inserter(reaching),
+                   [target](const Effort& e) { return e.recall - e.standard_error >= target; });
+      if (reaching.empty()) {
+        for (const Effort& e : all) ASSERT_LE(e.recall, got.recall) << target;
+      } else {
+        ASSERT_GE(got.recall - got.standard_error, target);
+        for (const Effort& e : reaching) ASSERT_LE(cost(got), cost(e)) << target;
+      }
+    }
+  }
+}
+
+// Leaves whose scores lie below their bound, mostly; the true neighbours are the best by a score of which the
+// codes' is a disturbed one. `levels` > 0 rounds scores, so that many are equal.
+Query random_query(std::mt19937& random, std::size_t leaves, std::size_t largest_leaf, std::size_t truths,
+                   float levels) {
+  std::normal_distribution<float> normal;
+  std::uniform_int_distribution<std::size_t> size(0, largest_leaf);
+  Query query;
+  std::vector<float> bounds(leaves);
+  for (float& bound : bounds) bound = normal(random);
+  std::sort(bounds.begin(), bounds.end(), std::greater<>());
+  struct Row {
+    float exact;
+    std::size_t leaf;
+    std::uint32_t entry;
+  };
+  std::vector<Row> rows;
+  for (const float bound : bounds) {
+    Leaf leaf{.bound = bound, .scores = std::vector<float>(size(random)), .truths = {}};
+    for (std::uint32_t i = 0; i < leaf.scores.size(); ++i) {
+      const float exact = bound - 1 + 0.7F * normal(random);
+      rows.push_back({exact, query.leaves.size(), i});
+      const float score = exact + 0.2F * normal(random);
+      leaf.scores[i] = levels > 0 ? std::round(score * levels) / levels : score;
+    }
+    query.leaves.push_back(leaf);
+  }
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.exact > b.exact; });
+  query.truths = std::min(truths, rows.size());
+  for (std::uint32_t r = 0; r < query.truths; ++r) {
+    query.leaves[rows[r].leaf].truths.push_back({r, rows[r].entry});
+  }
+  return query;
+}
+
+const Pairs kPairs = {.limits = {1, 10, 40},
+                      .candidates = {1, 5, 10, 20, 60, 200, 1000},
+                      .margins = {-3, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8}};
+
+class EffortGridTest : public testing::TestWithParam<bool> {
+ protected:
+  Rule rule() const { return {.by_count = GetParam()}; }
+};
+
+TEST_P(EffortGridTest, AsSearched) {
+  std::mt19937 random(1);
+  std::vector<Query> queries;
+  for (int i = 0; i < 30; ++i) queries.push_back(random_query(random, 25, 60, 40, 0));
+  expect_as_searched(queries, rule(), kPairs);
+}
+
+TEST_P(EffortGridTest, EqualScores) {
+  std::mt19937 random(2);
+  std::vector<Query> queries;
+  for (int i = 0; i < 30; ++i) queries.push_back(random_query(random, 25, 60, 40, 3));
+  for (int i = 0; i < 5; ++i) queries.push_back(random_query(random, 25, 60, 40, 0.01F));
+  expect_as_searched(queries, rule(), kPairs);
+}
+
+// Fewer entries than K, and fewer true neighbours than the limit; even none of either.
+TEST_P(EffortGridTest, FewEntries) {
+  std::mt19937 random(3);
+  std::vector<Query> queries;
+  for (std::size_t i = 0; i < 30; ++i) queries.push_back(random_query(random, i % 6, 4, 40, 0));
+  expect_as_searched(queries, rule(), kPairs);
+}
+
+TEST_P(EffortGridTest, NoTruths) {
+  std::mt19937 random(4);
+  std::vector<Query> queries;
+  for (int i = 0; i < 5; ++i) queries.push_back(random_query(random, 10, 30, 0, 0));
+  expect_as_searched(queries, rule(), kPairs);
+}
+
+TEST_P(EffortGridTest, NoQueries) { expect_as_searched({}, rule(), kPairs); }
+
+// More true neighbours are known than the largest limit asks for: the others do not count.
+TEST_P(EffortGridTest, TruthsBeyondTheLargestLimit) {
+  std::mt19937 random(5);
+  std::vector<Query> queries;
+  for (int i = 0; i < 20; ++i) queries.push_back(random_query(random, 25, 60, 300, 0));
+  expect_as_searched(queries, rule(), kPairs);
+}
+
+TEST_P(EffortGridTest, OneLimit) {
+  std::mt19937 random(6);
+  std::vector<Query> queries;
+  for (int i = 0; i < 20; ++i) queries.push_back(random_query(random, 25, 60, 200, 0));
+  expect_as_searched(queries, rule(),
+                     {.limits = {200}, .candidates = {200, 300, 500, 4000}, .margins = kPairs.margins});
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, EffortGridTest, testing::Bool(),
+                         [](const auto& param_info) { return param_info.param ? "ByCount" : "ByThreshold"; });
+
+}  // namespace
+}  // namespace scann
