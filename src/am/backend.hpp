@@ -33,6 +33,7 @@ extern "C" {
 #include <catalog/index.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_am.h>
+#include <catalog/pg_class.h>
 #include <catalog/pg_type.h>
 #include <commands/progress.h>
 #include <commands/vacuum.h>
@@ -51,6 +52,7 @@ extern "C" {
 #include <storage/bufmgr.h>
 #include <storage/bufpage.h>
 #include <storage/lmgr.h>
+#include <utils/acl.h>
 #include <utils/array.h>
 #include <utils/builtins.h>
 #include <utils/float.h>
@@ -125,7 +127,7 @@ inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buff
 }
 
 // The share of a table's rows that are not known to be dead, by the cumulative statistics; 1 when there are
-// none.
+// none. Like any look at them, it obeys stats_fetch_consistency.
 inline double live_share(Relation heap) {
   const PgStat_StatTabEntry* table = pgstat_fetch_stat_tabentry(RelationGetRelid(heap));
   if (table == nullptr) return 1;
@@ -137,6 +139,27 @@ inline double live_share(Relation heap) {
   const auto dead = static_cast<double>(table->n_dead_tuples);
 #endif
   return live > 0 && dead > 0 ? live / (live + dead) : 1;
+}
+
+inline void count_index_scan(IndexScanDesc scan) {
+  pgstat_count_index_scan(scan->indexRelation);
+#if PG_VERSION_NUM >= 180000
+  if (scan->instrument != nullptr) ++scan->instrument->nsearches;
+#endif
+}
+
+inline bool owns_relation(Oid relation, Oid user) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(RelationRelationId, relation, user);
+#else
+  return pg_class_ownercheck(relation, user);
+#endif
+}
+
+inline void restrict_search_path() {
+#if PG_VERSION_NUM >= 170000
+  RestrictSearchPath();
+#endif
 }
 
 inline void walk_plan_children(PlanState* node, bool (*visit)(PlanState*, void*), void* context) {
@@ -223,6 +246,7 @@ class PallocArray {
     reserve(size);
     size_ = size;
   }
+  bool full() const { return size_ == capacity_; }
   void clear() { size_ = 0; }
   void pop_back() { --size_; }
   bool empty() const { return size_ == 0; }

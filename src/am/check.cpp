@@ -214,9 +214,11 @@ SCANN_FUNCTION(scann_check) {
   using namespace scann::am;
   // The lock keeps writers out, so that what is read belongs together.
   InspectedIndex inspected(PG_GETARG_OID(0), ShareLock);
+  OwnerScope owner(inspected.heap);
   Checker checker(inspected.index);
   checker.check_index();
   if (PG_GETARG_BOOL(1)) check_rows(inspected, checker);
+  owner.end();
   inspected.close();
   PG_RETURN_VOID();
 }

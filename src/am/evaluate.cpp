@@ -67,10 +67,12 @@ class QueryRunner {
     const LimitOverride limit(scan, static_cast<double>(limit_ + 1));
     index_rescan(scan, nullptr, 0, &key_, 1);
     TupleTableSlot* slot = table_slot_create(inspected_.heap, nullptr);
-    while (distances.size() < limit_ && index_getnext_slot(scan, ForwardScanDirection, slot)) {
-      if (scan->xs_orderbynulls[0] || std::isnan(DatumGetFloat8(scan->xs_orderbyvals[0]))) break;
-      ItemPointerData own = query.tid;
-      if (ItemPointerEquals(&scan->xs_heaptid, &own)) continue;
+    ItemPointerData own = query.tid;
+    while (distances.size() < limit_) {
+      ItemPointer tid = index_getnext_tid(scan, ForwardScanDirection);
+      if (tid == nullptr || scan->xs_orderbynulls[0] || std::isnan(DatumGetFloat8(scan->xs_orderbyvals[0])))
+        break;
+      if (ItemPointerEquals(tid, &own) || !index_fetch_heap(scan, slot)) continue;
       distances.push_back(DatumGetFloat8(scan->xs_orderbyvals[0]));
     }
     ExecDropSingleTupleTableSlot(slot);
@@ -133,6 +135,7 @@ SCANN_FUNCTION(scann_evaluate_recall) {
                        .wanted = static_cast<std::size_t>(queries),
                        .per_block = 1,
                        .context = CurrentMemoryContext};
+  OwnerScope owner(inspected.heap);
   take_queries(inspected, sampler);
   const Settings current = settings;
   double recall = 0;
@@ -144,6 +147,7 @@ SCANN_FUNCTION(scann_evaluate_recall) {
     LimitOverride::clear();
   }
   PG_END_TRY();
+  owner.end();
   inspected.close();
   PG_RETURN_FLOAT8(recall);
 }

@@ -21,8 +21,16 @@ void warn_untrained(Relation index, std::size_t rows) {
                             quote_identifier(RelationGetRelationName(index)))));
 }
 
-void insert_vector(Relation index, const ItemPointerData& tid, std::span<const float> vector) {
+// The index's model. The first vector of all decides the number of dimensions.
+const Model& model_for(Relation index, uint32 dims) {
   const Model& model = open_model(index);
+  if (model.meta.dims > 0) return model;
+  set_dimensions(index, dims);
+  return open_model(index);
+}
+
+void insert_vector(Relation index, const Model& model, const ItemPointerData& tid,
+                   std::span<const float> vector) {
   const auto centered = palloc_span<float>(vector.size());
   center(model, vector, centered);
   const bool partitioned = model.meta.height > 0;
@@ -36,6 +44,21 @@ void insert_vector(Relation index, const ItemPointerData& tid, std::span<const f
   if (!partitioned && rows == kUntrainedWarningRows) warn_untrained(index, rows);
 }
 
+void insert_value(Relation index, const ItemPointerData& tid, Datum value) {
+  // Reading the value may look at catalogs, and so comes before the model.
+  VectorReader reader(index);
+  const std::span<const float> vector = reader.read(value, 0);
+  if (vector.empty()) {
+    const uint32 dims = read_meta(index).dims;
+    if (dims > 0) check_dimensions(index, dims, reader.dimensions());
+    insert_null(index, tid, NullReason::kZeroVector);
+    return;
+  }
+  const Model& model = model_for(index, reader.dimensions());
+  check_dimensions(index, model.meta.dims, reader.dimensions());
+  insert_vector(index, model, tid, vector);
+}
+
 }  // namespace
 
 bool scann_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, Relation /*heap*/,
@@ -46,16 +69,7 @@ bool scann_insert(Relation index, Datum* values, bool* isnull, ItemPointer tid, 
   if (isnull[0]) {
     insert_null(index, *tid, NullReason::kNull);
   } else {
-    VectorReader reader(index);
-    const uint32 dims = read_meta(index).dims;
-    const std::span<const float> vector = reader.read(values[0], dims);
-    if (vector.empty()) {
-      insert_null(index, *tid, NullReason::kZeroVector);
-    } else {
-      if (dims == 0) set_dimensions(index, static_cast<uint32>(vector.size()));
-      check_dimensions(index, open_model(index).meta.dims, static_cast<uint32>(vector.size()));
-      insert_vector(index, *tid, vector);
-    }
+    insert_value(index, *tid, values[0]);
   }
   MemoryContextSwitchTo(old);
   MemoryContextDelete(context);

@@ -9,11 +9,6 @@
 #include "am/posting_list.hpp"
 #include "am/scan.hpp"
 
-extern "C" {
-#include <catalog/pg_class.h>
-#include <utils/acl.h>
-}
-
 namespace scann::am {
 
 bool is_scann_index(Relation relation) {
@@ -24,6 +19,9 @@ InspectedIndex::InspectedIndex(Oid index_oid, LOCKMODE heap_lock) {
   const Oid heap_oid = IndexGetRelation(index_oid, true);
   if (OidIsValid(heap_oid) && pg_class_aclcheck(heap_oid, GetUserId(), ACL_SELECT) != ACLCHECK_OK) {
     aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(heap_oid));
+  }
+  if (OidIsValid(heap_oid) && heap_lock > RowExclusiveLock && !owns_relation(heap_oid, GetUserId())) {
+    aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(heap_oid));
   }
   heap = OidIsValid(heap_oid) ? table_open(heap_oid, heap_lock) : nullptr;
   index = relation_open(index_oid, AccessShareLock);
@@ -48,6 +46,18 @@ InspectedIndex::InspectedIndex(Oid index_oid, LOCKMODE heap_lock) {
 void InspectedIndex::close() {
   relation_close(index, NoLock);
   table_close(heap, NoLock);
+}
+
+OwnerScope::OwnerScope(Relation heap) {
+  GetUserIdAndSecContext(&user_, &security_context_);
+  SetUserIdAndSecContext(heap->rd_rel->relowner, security_context_ | SECURITY_RESTRICTED_OPERATION);
+  settings_level_ = NewGUCNestLevel();
+  restrict_search_path();
+}
+
+void OwnerScope::end() {
+  AtEOXact_GUC(false, settings_level_);
+  SetUserIdAndSecContext(user_, security_context_);
 }
 
 ResultRow::ResultRow(FunctionCallInfo fcinfo) {

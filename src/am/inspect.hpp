@@ -9,13 +9,27 @@ namespace scann::am {
 bool is_scann_index(Relation relation);
 
 // The table, locked in the given mode, and the index of an inspection function's argument, until the end of
-// the transaction. Raises an error unless it is a scann index on a table that the user may read.
+// the transaction. Raises an error unless it is a scann index on a table that the user may read and,
+// for a lock that keeps writers out, owns.
 struct InspectedIndex {
   explicit InspectedIndex(Oid index_oid, LOCKMODE heap_lock = AccessShareLock);
   void close();
 
   Relation heap;
   Relation index;
+};
+
+// Runs what belongs to a table, such as the functions of an indexed expression, as its owner and not as
+// whoever calls an inspection function, until end() or the abort of the transaction.
+class OwnerScope {
+ public:
+  explicit OwnerScope(Relation heap);
+  void end();
+
+ private:
+  Oid user_;
+  int security_context_;
+  int settings_level_;
 };
 
 // Starts the one-row result of a function with OUT parameters.

@@ -71,51 +71,59 @@ bool is_ordered_scann_scan(IndexScanState* scan) {
          is_scann_index(scan->iss_RelationDesc);
 }
 
-// Walks down from a node. The nearest Limit above survives only nodes that hand rows through one for one.
-void find_limited_scans(PlanState* node, Search& search) {
-  if (node == nullptr) return;
+void note_scan(IndexScanState* scan, Search& search) {
+  if (search.limit == nullptr || !is_ordered_scann_scan(scan)) return;
+  auto* found = static_cast<LimitedScan*>(palloc(sizeof(LimitedScan)));
+  *found = {scan, search.limit, search.extra, search.found};
+  search.found = found;
+}
+
+// Walks on below a node that hands rows through one for one, or limits them. False for any other node.
+bool descend(PlanState* node, Search& search) {
   switch (nodeTag(node)) {
     case T_LimitState:
       find_below(outerPlanState(node), search, castNode(LimitState, node), 0);
-      return;
-    case T_ResultState:
-    case T_LockRowsState:
-      if (node->qual == nullptr) {
-        find_limited_scans(outerPlanState(node), search);
-        return;
-      }
-      break;
+      return true;
     case T_IncrementalSortState:
       find_below(outerPlanState(node), search, search.limit, search.extra + kIncrementalSortBatch);
-      return;
+      return true;
+    case T_ResultState:
+    case T_LockRowsState:
+      if (node->qual == nullptr) find_limited_scans(outerPlanState(node), search);
+      return node->qual == nullptr;
     case T_SubqueryScanState:
-      if (node->qual == nullptr) {
-        find_limited_scans(castNode(SubqueryScanState, node)->subplan, search);
-        return;
-      }
-      break;
-    case T_AppendState: {
-      auto* append = castNode(AppendState, node);
-      find_below_all(append->appendplans, append->as_nplans, search);
-      return;
-    }
-    case T_MergeAppendState: {
-      auto* append = castNode(MergeAppendState, node);
-      find_below_all(append->mergeplans, append->ms_nplans, search);
-      return;
-    }
-    case T_IndexScanState: {
-      auto* scan = castNode(IndexScanState, node);
-      if (search.limit != nullptr && is_ordered_scann_scan(scan)) {
-        auto* found = static_cast<LimitedScan*>(palloc(sizeof(LimitedScan)));
-        *found = {scan, search.limit, search.extra, search.found};
-        search.found = found;
-      }
-      break;
-    }
+      if (node->qual == nullptr) find_limited_scans(castNode(SubqueryScanState, node)->subplan, search);
+      return node->qual == nullptr;
+    case T_AppendState:
+      find_below_all(castNode(AppendState, node)->appendplans, castNode(AppendState, node)->as_nplans,
+                     search);
+      return true;
+    case T_MergeAppendState:
+      find_below_all(castNode(MergeAppendState, node)->mergeplans,
+                     castNode(MergeAppendState, node)->ms_nplans, search);
+      return true;
     default:
-      break;
+      return false;
   }
+}
+
+// Sub-selects have limits of their own.
+void find_in_subplans(List* subplans, Search& search) {
+  ListCell* cell = nullptr;
+  foreach (cell, subplans) {
+    find_below(static_cast<SubPlanState*>(lfirst(cell))->planstate, search, nullptr, 0);
+  }
+}
+
+// Walks down from a node, noting scans below the nearest Limit.
+void find_limited_scans(PlanState* node, Search& search) {
+  if (node == nullptr) return;
+  if (descend(node, search)) {
+    find_in_subplans(node->initPlan, search);
+    find_in_subplans(node->subPlan, search);
+    return;
+  }
+  if (IsA(node, IndexScanState)) note_scan(castNode(IndexScanState, node), search);
   walk_plan_children(node, visit_child, &search);
 }
 
@@ -143,6 +151,12 @@ void note_limits(QueryDesc* query, int eflags) {
 
 }  // namespace
 
+// Rows in the index, which may be partial, as last counted.
+static double indexed_rows(IndexScanDesc scan) {
+  const double indexed = scan->indexRelation->rd_rel->reltuples;
+  return indexed > 0 ? indexed : scan->heapRelation->rd_rel->reltuples;
+}
+
 LimitOverride::LimitOverride(IndexScanDesc scan, double limit) {
   override_scan = scan;
   override_limit = limit;
@@ -160,7 +174,7 @@ WantedRows wanted_rows(IndexScanDesc scan) {
       WantedRows wanted;
       wanted.limit = static_cast<double>(limit->count) + static_cast<double>(limit->offset) + limited->extra;
       const double kept = limited->scan->ss.ps.plan->plan_rows;
-      const double all = std::max<double>(1, scan->heapRelation->rd_rel->reltuples);
+      const double all = std::max<double>(1, indexed_rows(scan));
       const bool filtered = limited->scan->ss.ps.qual != nullptr;
       wanted.pulled = wanted.limit * (filtered ? std::max(1.0, all / std::max(1.0, kept)) : 1);
       return wanted;

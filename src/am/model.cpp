@@ -71,12 +71,26 @@ void read_partitions(Relation index, const Model& model, Partition* partitions, 
   if (found != model.meta.leaves) report_corruption(index, model.meta.root, "too few partitions");
 }
 
+bool possible_efforts(const MetaPage& meta) {
+  for (const auto& row : meta.efforts) {
+    for (const SearchEffort& effort : row) {
+      if (effort.candidates == 0 || effort.candidates > kMostCandidates || std::isnan(effort.margin) ||
+          !(effort.codes >= 0)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 void check_meta(Relation index, const MetaPage& meta) {
   const BlockNumber blocks = RelationGetNumberOfBlocks(index);
   if (meta.height > 1 || meta.dims_per_block > meta.dims ||
       (meta.dims > 0 && (meta.leaves == 0 || meta.leaves > blocks || meta.root >= blocks)) ||
       meta.nulls >= blocks || (meta.model_floats > 0 && meta.model_head >= blocks) ||
-      meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation) {
+      meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation ||
+      (meta.height > 0) != (meta.dims_per_block > 0) || (meta.calibrated != 0 && meta.height == 0) ||
+      (meta.calibrated != 0 && !possible_efforts(meta))) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
   const CodebookShape shape{meta.dims, std::max(meta.dims_per_block, 1U)};
@@ -87,10 +101,19 @@ void check_meta(Relation index, const MetaPage& meta) {
   }
 }
 
-Model* load_model(Relation index, const MetaPage& meta) {
-  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
-  const ChunkLayout layout(meta, blocks);
-  char* chunk = static_cast<char*>(MemoryContextAllocHuge(index->rd_indexcxt, layout.size));
+// A permutation is stored as the source dimension of each position.
+void check_rotation(Relation index, const MetaPage& meta, std::span<const float> rotation) {
+  if (meta.rotation != RotationKind::kPermutation) return;
+  for (const float source : rotation) {
+    if (!(source >= 0 && source < static_cast<float>(meta.dims)) || source != std::floor(source)) {
+      report_corruption(index, meta.model_head, "the permutation names a dimension that does not exist");
+    }
+  }
+}
+
+// Builds the model in a chunk of memory of the layout's size.
+Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layout, BlockNumber blocks,
+                  char* chunk) {
   Model* model = new (chunk) Model{};
   model->meta = meta;
   model->leaf = leaf_geometry(meta);
@@ -111,6 +134,7 @@ Model* load_model(Relation index, const MetaPage& meta) {
   if (meta.metric == Metric::kEuclidean && meta.height > 0) model->mean = take(meta.dims);
   if (meta.dims_per_block > 0) model->codewords = take(model->shape.codewords());
   model->rotation = take(rotation_floats(meta.rotation, meta.dims));
+  check_rotation(index, meta, model->rotation);
   if (meta.height > 0) {
     auto* partitions = reinterpret_cast<Partition*>(chunk + layout.partitions);
     auto* centroids = reinterpret_cast<std::int8_t*>(chunk + layout.centroids);
@@ -118,6 +142,22 @@ Model* load_model(Relation index, const MetaPage& meta) {
     model->partitions = {partitions, meta.leaves};
     model->centroids = centroids;
   }
+  return model;
+}
+
+Model* load_model(Relation index, const MetaPage& meta) {
+  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
+  const ChunkLayout layout(meta, blocks);
+  char* chunk = static_cast<char*>(MemoryContextAllocHuge(index->rd_indexcxt, layout.size));
+  Model* model = nullptr;
+  PG_TRY();
+  { model = fill_model(index, meta, layout, blocks, chunk); }
+  PG_CATCH();
+  {
+    pfree(chunk);
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
   return model;
 }
 

@@ -144,9 +144,9 @@ bool reuse_void(Relation index, const ListGeometry& geometry, const LockedBuffer
   const std::size_t per_page = geometry.pages_per_slot() > 1 ? 1 : geometry.slots_per_page();
   std::size_t begin = std::min<std::size_t>(current.header().void_hint, entries);
   while (begin < entries) {
-    CHECK_FOR_INTERRUPTS();
     const std::size_t end = std::min(begin - begin % per_page + per_page, entries);
-    BlockNumber* blocks = current.vectors() + geometry.vector_page_of(begin);
+    const std::size_t vector_page = geometry.vector_page_of(begin);
+    const BlockNumber* blocks = current.vectors() + vector_page;
     if (!BlockNumberIsValid(blocks[0])) report_invalid_link(index);
     SlotPages slot(index, geometry, code, blocks);
     const std::size_t position = find_void(geometry, slot.first().page(), begin, end);
@@ -157,7 +157,7 @@ bool reuse_void(Relation index, const ListGeometry& geometry, const LockedBuffer
     --page.header().voids;
     page.header().void_hint = static_cast<uint32>(position + 1);
     store_entry_codes(page, geometry, entry, position);
-    slot.store(record, entry, position, code.block(), blocks);
+    slot.store(record, entry, position, code.block(), page.vectors() + vector_page);
     record.commit();
     return true;
   }
@@ -191,6 +191,7 @@ std::size_t append_entry(Relation index, const ListGeometry& geometry, BlockNumb
     chain.step(block);
     const LockedBuffer code(index, block, LockMode::kExclusive);
     const CodePage page(index, code.get(), geometry);
+    if (page.head() != head) report_corruption(index, block, "a code page names another list as its own");
     stored = true;
     if (page.header().voids > 0 && reuse_void(index, geometry, code, entry)) {
       // No entry more than before.

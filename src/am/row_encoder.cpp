@@ -17,7 +17,7 @@ std::span<float> VectorReader::scratch(std::size_t dims) {
 
 std::span<const float> VectorReader::read(Datum value, uint32 expected) {
   const Datum detoasted = PointerGetDatum(PG_DETOAST_DATUM(value));
-  const uint32 dims = type_.dimensions(detoasted);
+  const uint32 dims = dimensions_ = type_.dimensions(detoasted);
   if (expected > 0) check_dimensions(index_, expected, dims);
   const std::span<float> copy = scratch(dims);
   const float* components = type_.components(detoasted, copy.data());

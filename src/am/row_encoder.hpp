@@ -21,6 +21,8 @@ class VectorReader {
   // Raises an error for a value that is no vector or, when `expected` > 0, one of other dimensions. Valid
   // until the next call. Empty for a zero vector under cosine: it has no direction.
   std::span<const float> read(Datum value, uint32 expected);
+  // Of the value last read.
+  uint32 dimensions() const { return dimensions_; }
   const VectorType& type() const { return type_; }
 
  private:
@@ -30,6 +32,7 @@ class VectorReader {
   const VectorType& type_;
   MemoryContext context_;
   std::span<float> scratch_;
+  uint32 dimensions_ = 0;
 };
 
 // Subtracts the mean of a Euclidean index; `vector` and `out` may be the same memory.

@@ -17,10 +17,10 @@ namespace {
 constexpr double kExhaustiveAfter = 500;
 // A table is not taken for more than nine tenths dead.
 constexpr double kLeastLiveShare = 0.1;
-// Growth of the table adds at most this many candidates.
-constexpr double kMostCandidates = 1e6;
 // The most rows that a further round may vouch for; beyond, every entry is compared.
 constexpr double kLargestRound = 1000;
+// A round that keeps more than this share of all rows is no cheaper than comparing them.
+constexpr double kLargestShare = 0.25;
 // A round vouches for this share of its candidates...
 constexpr double kVouchedShare = 0.25;
 // ...and the next one keeps this many times more.
@@ -156,6 +156,7 @@ class Scan {
   // What may look at catalogs comes before the model, which an invalidation would free.
   void start() {
     check_scan();
+    count_index_scan(scan_);
     const std::span<const float> vector = read_query();
     if (!vector.empty()) fetcher_ = new (palloc(sizeof(RowFetcher))) RowFetcher(scan_);
     const Model& model = open_model(index_);
@@ -214,7 +215,8 @@ class Scan {
       plan_.candidates = static_cast<std::uint32_t>(settings.pre_reordering_num_neighbors);
     }
     vouched_ = std::max(rows, kVouchedShare * plan_.candidates);
-    const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit;
+    const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit ||
+                           plan_.candidates > kLargestShare * model.meta.rows;
     plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
   }
 
@@ -224,7 +226,8 @@ class Scan {
         static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
     const double between = std::max(0.0, plan_.candidates - rows);
     if (growth > 1)
-      plan_.candidates += static_cast<std::uint32_t>(std::min((growth - 1) * between, kMostCandidates));
+      plan_.candidates +=
+          static_cast<std::uint32_t>(std::min<double>((growth - 1) * between, kMostCandidates));
   }
 
   // ---- Rounds ----
@@ -365,17 +368,18 @@ class Scan {
 
   void run_pass() {
     const Model& model = open_model(index_);
+    SlotReader reader(index_, model.leaf);
     ++stats_.rounds;
     if (model.meta.height > 0) {
-      for (const Partition& partition : model.partitions) pass_over(model, model.leaf, partition.head);
+      for (const Partition& partition : model.partitions)
+        pass_over(model, model.leaf, partition.head, reader);
     } else if (model.meta.dims > 0) {
-      pass_over(model, model.leaf, model.meta.root);
+      pass_over(model, model.leaf, model.meta.root, reader);
     }
     pass_.finish();
   }
 
-  void pass_over(const Model& model, const ListGeometry& geometry, BlockNumber head) {
-    SlotReader reader(index_, geometry);
+  void pass_over(const Model& model, const ListGeometry& geometry, BlockNumber head, SlotReader& reader) {
     ++stats_.leaves;
     for_each_slot(index_, geometry, head, nullptr,
                   [&](SlotHeader* slot, Page page, std::size_t entry, BlockNumber tail) {
@@ -400,7 +404,8 @@ class Scan {
 
   void run_null_pass() {
     const Model& model = open_model(index_);
-    pass_over(model, model.nulls, model.meta.nulls);
+    SlotReader reader(index_, model.nulls);
+    pass_over(model, model.nulls, model.meta.nulls, reader);
     pass_.finish();
   }
 

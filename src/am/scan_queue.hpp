@@ -65,6 +65,7 @@ class BoundedPass {
     if (has_floor_ && !row_before(floor_, row)) return;
     if (truncated_ && row_before(ceiling_, row)) return;
     if (rows_.size() == capacity_) trim();
+    if (rows_.full()) rows_.reserve(std::min(capacity_, std::max<std::size_t>(64, 2 * rows_.size())));
     rows_.push_back(row);
   }
   // Makes the queue a heap of what was collected.

@@ -212,8 +212,10 @@ class Trainer {
 
   void choose_loss(const Norms& norms, std::size_t rows) {
     meta_.mean_norm = static_cast<float>(norms.mean);
-    meta_.effective_dims =
-        static_cast<float>(effective_dimension(sample_.rows.first(rows * sample_.dims), sample_.dims));
+    call_core([&] {
+      meta_.effective_dims =
+          static_cast<float>(effective_dimension(sample_.rows.first(rows * sample_.dims), sample_.dims));
+    });
     if (meta_.metric == Metric::kEuclidean) return;
     double share = options_.anisotropic_quantization_threshold;
     if (share < 0) {

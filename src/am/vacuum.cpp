@@ -119,15 +119,18 @@ IndexBulkDeleteResult* vacuum_index(IndexVacuumInfo* info, IndexBulkDeleteResult
 
 // A partition's statistics count as changed when they differ by more than this share.
 constexpr double kNotableChange = 0.05;
+// With fewer rows a partition keeps its sigma: it says what to expect of rows to come.
+constexpr double kFewRows = 16;
 
 bool differs(double before, double now) {
   return std::abs(now - before) > kNotableChange * std::max(before, now);
 }
 
-InnerFields measure_partition(const Model& model, Relation index, BlockNumber head) {
-  const ListCounts counts = count_list(index, model.leaf, head);
+InnerFields measure_partition(Relation index, const ListGeometry& geometry, const Partition& partition) {
+  const ListCounts counts = count_list(index, geometry, partition.head);
   const auto live = static_cast<double>(counts.entries - counts.voids);
-  const double variance = live > 0 ? counts.residual_sum / live / model.meta.dims : 0;
+  const double variance = live >= kFewRows ? counts.residual_sum / live / static_cast<double>(geometry.dims())
+                                           : double{partition.sigma} * partition.sigma;
   return {.sigma = static_cast<float>(std::sqrt(variance)), .count = static_cast<uint32>(live)};
 }
 
@@ -135,6 +138,10 @@ InnerFields measure_partition(const Model& model, Relation index, BlockNumber he
 void store_statistics(Relation index, const ListGeometry& geometry, BlockNumber block,
                       std::span<const InnerFields> fields) {
   const LockedBuffer buffer(index, block, LockMode::kExclusive);
+  check_page(index, buffer.get(), PageKind::kVectors, ListKind::kInner);
+  if (slots_on_page(buffer.page(), geometry) != fields.size()) {
+    report_corruption(index, block, "a page of the root list has the wrong number of slots");
+  }
   WalRecord record(index);
   const Page page = record.add(buffer);
   for (std::size_t i = 0; i < fields.size(); ++i) *inner_fields(slot_at(page, geometry, i)) = fields[i];
@@ -142,22 +149,24 @@ void store_statistics(Relation index, const ListGeometry& geometry, BlockNumber 
 }
 
 // Tells all backends that cached partitions are out of date.
-void publish_statistics(Relation index, double mean_sigma) {
+void publish_statistics(Relation index) {
   const LockedBuffer buffer(index, kMetaBlock, LockMode::kExclusive);
+  check_page(index, buffer.get(), PageKind::kMeta, ListKind::kNone);
   WalRecord record(index);
-  MetaPage* meta = meta_contents(record.add(buffer));
-  meta->mean_sigma = static_cast<float>(mean_sigma);
-  ++meta->generation;
+  ++meta_contents(record.add(buffer))->generation;
   record.commit();
 }
 
-// The slots of the root list, a vector page at a time, in the order in which the model has its partitions.
-PallocArray<BlockNumber> inner_vector_pages(Relation index, const Model& model) {
+// The vector pages of the root list, whose slots are in the order of the model's partitions.
+PallocArray<BlockNumber> root_vector_pages(Relation index, const ListGeometry& geometry, BlockNumber root) {
   PallocArray<BlockNumber> pages;
-  for (BlockNumber block = model.meta.root; BlockNumberIsValid(block);) {
+  ChainGuard chain(index);
+  for (BlockNumber block = root; BlockNumberIsValid(block);) {
+    chain.step(block);
+    CHECK_FOR_INTERRUPTS();
     const LockedBuffer buffer(index, block, LockMode::kShare);
-    const CodePage page(index, buffer.get(), model.inner);
-    for (std::size_t i = 0; i < page.vector_pages_in_use(); i += model.inner.pages_per_slot()) {
+    const CodePage page(index, buffer.get(), geometry);
+    for (std::size_t i = 0; i < page.vector_pages_in_use(); i += geometry.pages_per_slot()) {
       pages.push_back(page.vectors()[i]);
     }
     block = page.next();
@@ -165,31 +174,34 @@ PallocArray<BlockNumber> inner_vector_pages(Relation index, const Model& model) 
   return pages;
 }
 
-// Inserts and VACUUM change what leaves hold; leaf order and the stop rule want to know.
+// Inserts and VACUUM change what leaves hold, which the order of leaves goes by. The unit of margins stays
+// what it was when they were calibrated.
 void refresh_statistics(Relation index) {
-  const Model& model = open_model(index);
-  if (model.meta.height == 0) return;
-  PallocArray<BlockNumber> pages = inner_vector_pages(index, model);
-  const std::size_t per_page = model.inner.pages_per_slot() > 1 ? 1 : model.inner.slots_per_page();
-  const auto fields = palloc_span<InnerFields>(model.partitions.size());
-  double rows = 0;
-  double weighted_sigma = 0;
+  // A pause may free the cached model.
+  const MetaPage meta = open_model(index).meta;
+  if (meta.height == 0) return;
+  const auto partitions = palloc_span<Partition>(meta.leaves);
+  std::copy_n(open_model(index).partitions.begin(), partitions.size(), partitions.begin());
+  const ListGeometry leaf = leaf_geometry(meta);
+  const ListGeometry inner = inner_geometry(meta);
+  const auto fields = palloc_span<InnerFields>(partitions.size());
   bool changed = false;
   for (std::size_t p = 0; p < fields.size(); ++p) {
     vacuum_pause();
-    fields[p] = measure_partition(model, index, model.partitions[p].head);
-    changed |= differs(model.partitions[p].count, fields[p].count) ||
-               differs(model.partitions[p].sigma, fields[p].sigma);
-    rows += fields[p].count;
-    weighted_sigma += double{fields[p].sigma} * fields[p].count;
+    fields[p] = measure_partition(index, leaf, partitions[p]);
+    changed |= differs(partitions[p].count, fields[p].count) || differs(partitions[p].sigma, fields[p].sigma);
   }
-  if (!changed || rows == 0) return;
-  const ListGeometry geometry = model.inner;
+  if (!changed) return;
+  PallocArray<BlockNumber> pages = root_vector_pages(index, inner, meta.root);
+  const std::size_t per_page = inner.pages_per_slot() > 1 ? 1 : inner.slots_per_page();
+  if (pages.size() != (fields.size() + per_page - 1) / per_page) {
+    report_corruption(index, meta.root, "the root list has the wrong length");
+  }
   for (std::size_t first = 0; first < fields.size(); first += per_page) {
-    store_statistics(index, geometry, pages[first / per_page],
+    store_statistics(index, inner, pages[first / per_page],
                      fields.subspan(first, std::min(per_page, fields.size() - first)));
   }
-  publish_statistics(index, weighted_sigma / rows);
+  publish_statistics(index);
 }
 
 }  // namespace
