@@ -44,10 +44,10 @@ constexpr std::uint32_t kSelf = UINT32_MAX;
 
 // Scratch of run().
 struct ReplayState {
-  ReplayState(const Model& model, std::span<const float> margins)
+  ReplayState(Query& prepared, std::span<const float> margins)
       : shallow(std::span(kCalibratedLimits).first(kShallowLimits), kCandidateChoices, margins),
         deep(std::span(kCalibratedLimits).subspan(kShallowLimits), kDeepCandidateChoices, margins),
-        query(model) {}
+        query(prepared) {}
   // Whether any pair of the grid would visit the leaf.
   bool offer(EffortGrid& grid, const RankedLeaf& leaf) {
     stop_values.resize(grid.candidate_choices());
@@ -58,7 +58,7 @@ struct ReplayState {
   }
   EffortGrid shallow;
   EffortGrid deep;
-  Query query;
+  Query& query;
   std::vector<float> stop_values;
   std::vector<float> scores;
   std::vector<TrueNeighbor> truths;
@@ -229,7 +229,8 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
 EffortTable Calibrator::run(Relation index, const Model& model) {
   const std::span<const float> margins =
       metric_ == Metric::kEuclidean ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins);
-  auto* state = make_in_context<ReplayState>(model, margins);
+  Query query(model);
+  auto* state = make_in_context<ReplayState>(query, margins);
   for (std::size_t q = 0; q < count_; ++q) {
     CHECK_FOR_INTERRUPTS();
     replay(index, model, q, *state);

@@ -30,7 +30,7 @@ constexpr float kMarginStep = 1;
 constexpr float kLeafGrowth = 8;
 
 // What is asked of the processor ahead of time: bytes of the next code page, bytes of a vector, vector pages.
-constexpr std::size_t kPrefetchedCodes = 1024;
+constexpr std::size_t kPrefetchedCodes = 7168;
 constexpr std::size_t kPrefetchedVector = 512;
 constexpr std::size_t kPagesAhead = 6;
 

@@ -115,8 +115,8 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
   if (model.meta.metric == Metric::kEuclidean) margin = std::ceil(growth * margin);
   return {.exhaustive = above.recall < recall - kRecallTolerance,
           .margin = static_cast<float>(margin),
-          .candidates = static_cast<std::uint32_t>(
-              std::min(1e7, std::ceil(growth * blend(below.candidates, above.candidates)))),
+          .candidates = static_cast<std::uint32_t>(std::min<double>(
+              kMostCandidates, std::ceil(growth * blend(below.candidates, above.candidates)))),
           .codes = growth * blend(std::max(1.0F, below.codes), std::max(1.0F, above.codes))};
 }
 
