@@ -94,6 +94,7 @@ class Checker {
   void check_list(const ListGeometry& geometry, BlockNumber head) {
     bool hint_found = false;
     BlockNumber hint = InvalidBlockNumber;
+    std::size_t preceding = 0;
     BlockNumber from = kMetaBlock;
     for (BlockNumber block = head; BlockNumberIsValid(block);) {
       CHECK_FOR_INTERRUPTS();
@@ -105,6 +106,10 @@ class Checker {
       if (page.head() != head) report_corruption(index_, block, "a code page names another list as its own");
       if (!(page.header().residual_sum >= 0))
         report_corruption(index_, block, "the sum of residuals is not a number");
+      if (page.header().preceding != preceding) {
+        report_corruption(index_, block, "the number of entries in earlier segments is wrong");
+      }
+      preceding += page.header().entries;
       check_segment(geometry, page, block);
       from = block;
       block = page.next();

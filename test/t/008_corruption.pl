@@ -33,7 +33,7 @@ my %special = (next => SPECIAL, owner => SPECIAL + 4, kind => SPECIAL + 8, list 
 	version => SPECIAL + 12, page_id => SPECIAL + 14);
 my %meta = (magic => 24, dims => 32, metric => 36, height => 37, rotation => 38, dims_per_block => 40, leaves => 44,
 	mean_sigma => 64, root => 76, nulls => 80, model_head => 84, model_floats => 96, efforts => 104);
-my %codes = (entries => 24, voids => 28, insert_hint => 32, void_hint => 36, residual_sum => 40, vectors => 48);
+my %codes = (entries => 24, voids => 28, insert_hint => 32, void_hint => 36, preceding => 40, residual_sum => 48, vectors => 56);
 my %slot = (tid => 24, offset => 28, error => 30, scale => 32);
 my %kinds = (1 => 'meta', 2 => 'model', 3 => 'codes', 4 => 'vectors');
 my %lists = (0 => '', 1 => 'leaf ', 2 => 'inner ', 3 => 'null ');
@@ -232,6 +232,7 @@ my %damage = (
 	'hint for inserts nowhere' => [ 'leaf codes', $codes{insert_hint}, NOWHERE, 'XX002' ],
 	'hint for inserts behind the end' => [ 'leaf codes', $codes{insert_hint}, $u32->(1_000_000), 'XX002' ],
 	'hint for inserts in another list' => [ 'leaf codes', $codes{insert_hint}, $u32->($leaf_codes->[1]), 'XX002' ],
+	'entries before the first segment' => [ 'leaf codes', $codes{preceding}, $u32->(7), 'XX002' ],
 	'residuals that are not a number' => [ 'leaf codes', $codes{residual_sum}, "\xFF" x 8, 'XX002' ],
 	'a segment that follows itself' => [ 'leaf codes', $special{next}, $u32->($leaf_codes->[0]), 'XX002' ],
 	'a segment of another list follows' => [ 'leaf codes', $special{next}, $u32->($leaf_codes->[1]), 'XX002' ],
