@@ -126,21 +126,6 @@ inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buff
   return true;
 }
 
-// The share of a table's rows that are not known to be dead, by the cumulative statistics; 1 when there are
-// none. Like any look at them, it obeys stats_fetch_consistency.
-inline double live_share(Relation heap) {
-  const PgStat_StatTabEntry* table = pgstat_fetch_stat_tabentry(RelationGetRelid(heap));
-  if (table == nullptr) return 1;
-#if PG_VERSION_NUM >= 160000
-  const auto live = static_cast<double>(table->live_tuples);
-  const auto dead = static_cast<double>(table->dead_tuples);
-#else
-  const auto live = static_cast<double>(table->n_live_tuples);
-  const auto dead = static_cast<double>(table->n_dead_tuples);
-#endif
-  return live > 0 && dead > 0 ? live / (live + dead) : 1;
-}
-
 inline void count_index_scan(IndexScanDesc scan) {
   pgstat_count_index_scan(scan->indexRelation);
 #if PG_VERSION_NUM >= 180000

@@ -15,6 +15,8 @@ namespace {
 
 // Rows a scan may have to give before comparing every entry costs less than another round.
 constexpr double kExhaustiveAfter = 500;
+// The most rows fetched before the first is handed out.
+constexpr double kMostFilledRows = 10'000;
 // A table is not taken for more than nine tenths dead.
 constexpr double kLeastLiveShare = 0.1;
 // The most rows that a further round may vouch for; beyond, every entry is compared.
@@ -203,10 +205,17 @@ class Scan {
   }
 
   void choose_effort(const Model& model, const WantedRows& wanted) {
+    expected_rows_ = std::max(1.0, wanted.pulled);
+    rows_to_fill_ = static_cast<std::size_t>(std::clamp(wanted.limit, 1.0, kMostFilledRows));
     const bool by_hand = settings.num_leaves_to_search > 0 || settings.pre_reordering_num_neighbors > 0;
-    // Dead rows that VACUUM has not removed yet come between the live ones.
-    const double rows =
-        std::max(1.0, wanted.pulled) / std::max(kLeastLiveShare, live_share(scan_->heapRelation));
+    plan_round(model, expected_rows_);
+    const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit ||
+                           plan_.candidates > kLargestShare * model.meta.rows;
+    plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
+  }
+
+  // Plans the round that finds so many rows.
+  void plan_round(const Model& model, double rows) {
     plan_ = plan_search(model, settings.target_recall, rows);
     follow_growth(model, rows);
     leaf_cap_ = settings.num_leaves_to_search > 0 ? static_cast<std::size_t>(settings.num_leaves_to_search)
@@ -215,9 +224,6 @@ class Scan {
       plan_.candidates = static_cast<std::uint32_t>(settings.pre_reordering_num_neighbors);
     }
     vouched_ = std::max(rows, kVouchedShare * plan_.candidates);
-    const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit ||
-                           plan_.candidates > kLargestShare * model.meta.rows;
-    plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
   }
 
   // Among more rows than calibration saw, as many more come between the wanted ones by their codes alone.
@@ -225,9 +231,8 @@ class Scan {
     const double growth =
         static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
     const double between = std::max(0.0, plan_.candidates - rows);
-    if (growth > 1)
-      plan_.candidates +=
-          static_cast<std::uint32_t>(std::min<double>((growth - 1) * between, kMostCandidates));
+    if (growth <= 1) return;
+    plan_.candidates += static_cast<std::uint32_t>(std::min<double>((growth - 1) * between, kMostCandidates));
   }
 
   // ---- Rounds ----
@@ -454,9 +459,15 @@ class Scan {
     CHECK_FOR_INTERRUPTS();
     if (phase_ == Phase::kStragglers) return next_straggler();
     if (phase_ == Phase::kNulls) return next_null();
-    if (phase_ == Phase::kApproximate && static_cast<double>(handed_in_round_) >= vouched_) {
-      next_round(open_model(index_));
-      return false;
+    if (phase_ == Phase::kApproximate) {
+      if (!filled_) {
+        fill();
+        return false;
+      }
+      if (static_cast<double>(handed_in_round_) >= vouched_) {
+        next_round(open_model(index_));
+        return false;
+      }
     }
     if (!ready_.empty() && !a_candidate_may_precede(ready_.front())) {
       const RankedRow row = ready_.pop();
@@ -476,6 +487,29 @@ class Scan {
     return false;
   }
 
+  // Before the first row is handed out, fetches as many as are wanted. Where some turn out to be dead, rows
+  // that VACUUM has not removed yet stand between the live ones, and a round for that many more starts
+  // afresh.
+  void fill() {
+    RankedRow candidate;
+    if (ready_.size() < rows_to_fill_ && pop_candidate(&candidate)) {
+      fetch(candidate.tid);
+      return;
+    }
+    filled_ = true;
+    if (dead_ == 0) return;
+    const auto live = static_cast<double>(ready_.size());
+    const double live_share = std::max(kLeastLiveShare, live / (live + static_cast<double>(dead_)));
+    const Model& model = open_model(index_);
+    plan_round(model, expected_rows_ / live_share);
+    seen_.index();
+    if (plan_.exhaustive) {
+      start_exhaustive();
+    } else {
+      run_round(model);
+    }
+  }
+
   bool a_candidate_may_precede(const RankedRow& row) {
     if (!candidates_.empty()) return candidates_.front().distance < row.distance;
     return phase_ == Phase::kExhaustive && pass_.truncated();
@@ -486,7 +520,10 @@ class Scan {
     if (phase_ == Phase::kApproximate) seen_.add(tid);
     double distance = 0;
     ++stats_.reordered;
-    if (!fetcher_->distance(tid, order_by(), &distance)) return;
+    if (!fetcher_->distance(tid, order_by(), &distance)) {
+      ++dead_;
+      return;
+    }
     (distance < last_distance_ ? stragglers_ : ready_).push({distance, tid});
   }
 
@@ -528,7 +565,11 @@ class Scan {
   RowFetcher* fetcher_ = nullptr;
   SearchPlan plan_;
   std::size_t leaf_cap_ = 0;
-  double vouched_ = 0;  // rows this round may hand out
+  double expected_rows_ = 0;  // that the first round is planned for
+  std::size_t rows_to_fill_ = 0;
+  bool filled_ = false;  // whether they were fetched
+  int64 dead_ = 0;       // rows fetched that the snapshot does not see
+  double vouched_ = 0;   // rows this round may hand out
   int64 handed_in_round_ = 0;
   RowQueue candidates_;  // by lower bound
   RowQueue ready_;       // by exact distance
