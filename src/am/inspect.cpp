@@ -129,7 +129,7 @@ SCANN_FUNCTION(scann_index_info) {
     total.voids += counts.voids;
   }
   const ListCounts nulls = count_list(index, null_geometry(), meta.nulls);
-  const int64 rows = total.entries - total.voids;
+  const int64 rows = total.live();
   ResultRow row(fcinfo);
   row.add(CStringGetTextDatum(metric_name(meta.metric)));
   row.add(Int32GetDatum(static_cast<int32>(meta.dims)));
@@ -139,7 +139,7 @@ SCANN_FUNCTION(scann_index_info) {
   row.add(Int32GetDatum(static_cast<int32>(meta.dims_per_block)));
   row.add(Int64GetDatum(rows));
   row.add(Int64GetDatum(total.voids));
-  row.add(Int64GetDatum(nulls.entries - nulls.voids));
+  row.add(Int64GetDatum(nulls.live()));
   row.add(Int64GetDatum(meta.rows));
   row.add(Float8GetDatum(meta.threshold));
   row.add(Float8GetDatum(meta.effective_dims));
@@ -157,11 +157,9 @@ SCANN_FUNCTION(scann_partitions) {
   PallocArray<BlockNumber> heads = leaf_heads(inspected.index);
   for (std::size_t p = 0; p < heads.size(); ++p) {
     const ListCounts counts = count_list(inspected.index, geometry, heads[p]);
-    const auto live = static_cast<double>(counts.entries - counts.voids);
-    const double variance = live > 0 ? counts.residual_sum / live / static_cast<double>(geometry.dims()) : 0;
-    Datum values[] = {Int32GetDatum(static_cast<int32>(p)), Int64GetDatum(counts.entries - counts.voids),
+    Datum values[] = {Int32GetDatum(static_cast<int32>(p)), Int64GetDatum(counts.live()),
                       Int64GetDatum(counts.voids), Int64GetDatum(counts.pages),
-                      Float8GetDatum(std::sqrt(variance))};
+                      Float8GetDatum(std::sqrt(counts.variance(geometry.dims())))};
     bool nulls[lengthof(values)] = {};
     tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
   }

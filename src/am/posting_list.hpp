@@ -37,6 +37,12 @@ struct ListCounts {
   int64 voids = 0;
   int64 pages = 0;
   double residual_sum = 0;
+
+  int64 live() const { return entries - voids; }
+  // The mean of ||r||^2 / dims over live entries, 0 where there are none.
+  double variance(std::size_t dims) const {
+    return live() > 0 ? residual_sum / static_cast<double>(live()) / static_cast<double>(dims) : 0;
+  }
 };
 
 ListCounts count_list(Relation index, const ListGeometry& geometry, BlockNumber head);

@@ -24,13 +24,17 @@ std::span<const float> VectorReader::read(Datum value, uint32 expected) {
   if (type_.metric != Metric::kCosine) {
     if (components != copy.data()) std::copy_n(components, dims, copy.begin());
   } else {
-    const double norm = std::sqrt(inner_product(components, components, dims));
+    const double norm = norm_of({components, dims});
     if (norm == 0) return {};
     std::transform(components, components + dims, copy.begin(),
                    [norm](float x) { return static_cast<float>(x / norm); });
   }
   if (detoasted != value) pfree(DatumGetPointer(detoasted));
   return copy;
+}
+
+double norm_of(std::span<const float> vector) {
+  return std::sqrt(inner_product(vector.data(), vector.data(), vector.size()));
 }
 
 void center(const Model& model, std::span<const float> vector, std::span<float> out) {
@@ -80,21 +84,21 @@ RowEncoder::RowEncoder(const Model& model, bool many)
 
 Entry RowEncoder::encode(std::span<const float> vector, std::size_t partition) {
   const ScalarQuantized quantized = scalar_quantize(vector, vector_);
-  const double norm = std::sqrt(inner_product(vector.data(), vector.data(), vector.size()));
+  const double norm = norm_of(vector);
   Entry entry;
   entry.scale = quantized.scale;
   entry.error = encode_error_bound(decode_error_bound(quantized.error) + kInputRounding * norm);
   entry.vector = vector_.data();
-  if (model_.has_codes()) encode_residual(vector, partition, entry);
+  if (model_.has_codes()) encode_residual(vector, norm, partition, entry);
   return entry;
 }
 
-void RowEncoder::encode_residual(std::span<const float> vector, std::size_t partition, Entry& entry) {
+void RowEncoder::encode_residual(std::span<const float> vector, double norm, std::size_t partition,
+                                 Entry& entry) {
   decode_centroid(model_, partition, residual_);
   std::transform(vector.begin(), vector.end(), residual_.begin(), residual_.begin(), std::minus<>());
   rotate(model_.meta.rotation, model_.rotation, vector, rotated_vector_);
   rotate(model_.meta.rotation, model_.rotation, residual_, rotated_residual_);
-  const double norm = std::sqrt(inner_product(vector.data(), vector.data(), vector.size()));
   encoder_.encode(rotated_vector_, rotated_residual_, loss_.weights(norm).eta, scratch_, codes_);
   entry.codes = codes_.data();
   entry.residual_squared =

@@ -35,6 +35,9 @@ class VectorReader {
   uint32 dimensions_ = 0;
 };
 
+// ||vector||, summed in double.
+double norm_of(std::span<const float> vector);
+
 // Subtracts the mean of a Euclidean index; `vector` and `out` may be the same memory.
 void center(const Model& model, std::span<const float> vector, std::span<float> out);
 
@@ -55,7 +58,7 @@ class RowEncoder {
   Entry encode(std::span<const float> vector, std::size_t partition);
 
  private:
-  void encode_residual(std::span<const float> vector, std::size_t partition, Entry& entry);
+  void encode_residual(std::span<const float> vector, double norm, std::size_t partition, Entry& entry);
 
   const Model& model_;
   Encoder encoder_;

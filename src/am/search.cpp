@@ -23,7 +23,7 @@ Query::Query(const Model& model)
 
 void Query::prepare(const Model& model, std::span<const float> vector) {
   std::copy(vector.begin(), vector.end(), vector_.begin());
-  norm_ = std::sqrt(inner_product(vector_.data(), vector_.data(), vector_.size()));
+  norm_ = norm_of(vector_);
   if (model.meta.metric == Metric::kInnerProduct && norm_ > 0) {
     // The order of inner products does not depend on the query's norm; a unit query cannot overflow.
     for (float& x : vector_) x = static_cast<float>(x / norm_);

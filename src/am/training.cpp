@@ -241,7 +241,7 @@ class Trainer {
     const ScoreAwareLoss loss = loss_of(meta_);
     const auto weights = palloc_span<PointWeight>(rows);
     for (std::size_t i = 0; i < rows; ++i) {
-      weights[i] = loss.weights(std::sqrt(inner_product(row(i).data(), row(i).data(), sample_.dims)));
+      weights[i] = loss.weights(norm_of(row(i)));
     }
     rotate_rows(points);
     rotate_rows(residuals_);

@@ -120,7 +120,7 @@ IndexBulkDeleteResult* vacuum_index(IndexVacuumInfo* info, IndexBulkDeleteResult
 // A partition's statistics count as changed when they differ by more than this share.
 constexpr double kNotableChange = 0.05;
 // With fewer rows a partition keeps its sigma: it says what to expect of rows to come.
-constexpr double kFewRows = 16;
+constexpr int64 kFewRows = 16;
 
 bool differs(double before, double now) {
   return std::abs(now - before) > kNotableChange * std::max(before, now);
@@ -128,10 +128,9 @@ bool differs(double before, double now) {
 
 InnerFields measure_partition(Relation index, const ListGeometry& geometry, const Partition& partition) {
   const ListCounts counts = count_list(index, geometry, partition.head);
-  const auto live = static_cast<double>(counts.entries - counts.voids);
-  const double variance = live >= kFewRows ? counts.residual_sum / live / static_cast<double>(geometry.dims())
-                                           : double{partition.sigma} * partition.sigma;
-  return {.sigma = static_cast<float>(std::sqrt(variance)), .count = static_cast<uint32>(live)};
+  const bool few = counts.live() < kFewRows;
+  const double sigma = few ? partition.sigma : std::sqrt(counts.variance(geometry.dims()));
+  return {.sigma = static_cast<float>(sigma), .count = static_cast<uint32>(counts.live())};
 }
 
 // Writes the statistics of the partitions whose slots lie on one vector page of the root list.
