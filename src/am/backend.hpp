@@ -21,6 +21,7 @@ extern "C" {
 #include <access/amapi.h>
 #include <access/genam.h>
 #include <access/generic_xlog.h>
+#include <access/heapam.h>
 #include <access/htup_details.h>
 #include <access/relation.h>
 #include <access/reloptions.h>

@@ -53,6 +53,17 @@ class LockedBuffer {
   Buffer buffer_;
 };
 
+inline constexpr std::size_t kCacheLine = 64;
+
+// Loads a byte and uses it for nothing.
+inline void touch_address(const void* address) {
+  asm volatile("" : : "r"(*static_cast<const char*>(address)));
+}
+inline void touch_bytes(const char* start, std::size_t bytes) {
+  for (std::size_t i = 0; i < bytes; i += kCacheLine) touch_address(start + i);
+  touch_address(start + bytes - 1);
+}
+
 // Where the blocks of an index were last found in the buffer pool. Looking there first spares a scan the
 // shared hash table and its lock; a buffer that holds something else by now is simply looked up.
 class RecentBuffers {
@@ -72,22 +83,35 @@ class RecentBuffers {
     return recent = ReadBuffer(relation, block);
   }
 
-  // Asks the processor for the page's bookkeeping and `bytes` from `offset`, if the page is where it was
-  // last.
-  void prefetch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
-    if (block >= buffers_.size() || buffers_[block] <= 0) return;
+  // Brings a page's bookkeeping into the processor's caches, and its address translations, if the page is
+  // where it was last. Returns the page, null where it is not known.
+  //
+  // These are loads, not prefetch instructions, which the processor may drop where a translation is not
+  // cached; of shared buffers in pages of 4 kB it rarely is. Nothing waits for what is loaded. What is read
+  // may be torn, or another page by now: it is a hint.
+  const char* touch(BlockNumber block) const {
+    if (block >= buffers_.size() || buffers_[block] <= 0) return nullptr;
     const Buffer buffer = buffers_[block];
     const char* page = static_cast<const char*>(BufferGetBlock(buffer));
-    __builtin_prefetch(GetBufferDescriptor(buffer - 1));
-    __builtin_prefetch(page);
-    __builtin_prefetch(page + BLCKSZ - 1);
+    touch_address(GetBufferDescriptor(buffer - 1));
+    touch_address(page);
+    touch_address(page + BLCKSZ - 1);
+    return page;
+  }
+  // The same, and `bytes` of the page from `offset`.
+  void touch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
+    const char* page = touch(block);
+    if (page != nullptr) touch_bytes(page + offset, bytes);
+  }
+  // Asks for `bytes` of a page that was touched some time ago.
+  void prefetch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
+    if (block >= buffers_.size() || buffers_[block] <= 0) return;
+    const char* page = static_cast<const char*>(BufferGetBlock(buffers_[block]));
     for (std::size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(page + offset + i);
-    __builtin_prefetch(page + offset + bytes - 1);
   }
 
  private:
   static constexpr unsigned kUsesNoted = 15;
-  static constexpr std::size_t kCacheLine = 64;
   std::span<Buffer> buffers_;
   static inline unsigned uses_ = 0;
 };

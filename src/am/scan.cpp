@@ -31,10 +31,12 @@ constexpr double kRoundGrowth = 8;
 constexpr float kMarginStep = 1;
 constexpr float kLeafGrowth = 8;
 
-// What is asked of the processor ahead of time: bytes of the next code page, bytes of a vector, vector pages.
-constexpr std::size_t kPrefetchedCodes = 7168;
-constexpr std::size_t kPrefetchedVector = 512;
+// What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
+constexpr std::size_t kLeavesAhead = 8;
 constexpr std::size_t kPagesAhead = 6;
+constexpr std::size_t kTouchedVector = 512;
+constexpr std::size_t kRowsAhead = 32;
+constexpr std::size_t kTouchedRow = 512;
 
 enum class Phase {
   kStart,
@@ -77,6 +79,24 @@ class RowFetcher {
     return true;
   }
 
+  // Asks for the pages of the table that hold these rows, from disk where they are not in shared buffers, and
+  // has the processor load the rows that are.
+  void prefetch(std::span<const RankedRow> rows) {
+    if (scan_->heapRelation->rd_tableam != GetHeapamTableAmRoutine()) return;
+    std::array<Buffer, kRowsAhead> buffers;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      buffers[i] = PrefetchBuffer(scan_->heapRelation, MAIN_FORKNUM, ItemPointerGetBlockNumber(&rows[i].tid))
+                       .recent_buffer;
+      if (BufferIsValid(buffers[i])) touch_address(line_pointer(buffers[i], rows[i].tid));
+    }
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (!BufferIsValid(buffers[i])) continue;
+      // Read without a lock: a hint, kept within the page.
+      const std::size_t offset = ItemIdGetOffset(line_pointer(buffers[i], rows[i].tid)) % BLCKSZ;
+      touch_bytes(BufferGetPage(buffers[i]) + offset, std::min(kTouchedRow, BLCKSZ - offset));
+    }
+  }
+
   void end() {
     ExecDropSingleTupleTableSlot(slot_);
     table_index_fetch_end(fetch_);
@@ -84,6 +104,10 @@ class RowFetcher {
   }
 
  private:
+  static ItemId line_pointer(Buffer buffer, const ItemPointerData& tid) {
+    return PageGetItemId(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&tid) % MaxHeapTuplesPerPage);
+  }
+
   Datum indexed_value(bool* isnull) {
     if (estate_ == nullptr) return slot_getattr(slot_, info_->ii_IndexAttrNumbers[0], isnull);
     Datum values[INDEX_MAX_KEYS];
@@ -262,27 +286,51 @@ class Scan {
     CandidateBuffer buffer(palloc_span<Candidate>(CandidateBuffer::capacity_for(plan_.candidates)),
                            plan_.candidates);
     query_->rank_leaves(model);
-    for (std::size_t visited = 0; query_->leaves_left() > 0 && visited < leaf_cap_; ++visited) {
-      const RankedLeaf leaf = query_->next_leaf();
-      buffer.tighten();
-      if (query_->stop_value(leaf, buffer.threshold()) > plan_.margin) break;
-      if (query_->leaves_left() > 0)
-        prefetch_codes(model, model.partitions[query_->peek_leaf().partition].head);
-      scan_leaf(model, leaf.partition, buffer, segments);
-      ++stats_.leaves;
-    }
+    scan_leaves(model, buffer, segments);
     queue_candidates(model, buffer.select(), segments);
     MemoryContextSwitchTo(context_);
     MemoryContextDelete(round);
   }
 
-  static void prefetch_codes(const Model& model, BlockNumber block) {
-    model.buffers.prefetch(block, kPageHeaderBytes, kPrefetchedCodes);
+  // Leaves are taken from their order a few at a time, so that all their pages are on the way at once.
+  void scan_leaves(const Model& model, CandidateBuffer& buffer, VisitedSegments& segments) {
+    std::array<RankedLeaf, kLeavesAhead> next;
+    while (query_->leaves_left() > 0) {
+      const std::size_t taken = std::min(next.size(), query_->leaves_left());
+      for (std::size_t i = 0; i < taken; ++i) next[i] = query_->next_leaf();
+      touch_leaves(model, std::span(next).first(taken));
+      for (std::size_t i = 0; i < taken; ++i) {
+        buffer.tighten();
+        if (next[i].position >= leaf_cap_ || query_->stop_value(next[i], buffer.threshold()) > plan_.margin)
+          return;
+        if (i + 1 < taken) prefetch_head(model, next[i + 1]);
+        scan_leaf(model, next[i].partition, buffer, segments);
+        ++stats_.leaves;
+      }
+    }
+  }
+
+  static void touch_leaves(const Model& model, std::span<const RankedLeaf> leaves) {
+    for (const RankedLeaf& leaf : leaves) model.buffers.touch(model.partitions[leaf.partition].head);
+    prefetch_head(model, leaves.front());
+  }
+
+  static void prefetch_head(const Model& model, const RankedLeaf& leaf) {
+    const Partition& partition = model.partitions[leaf.partition];
+    prefetch_codes(model, partition.head, partition.count);
+  }
+
+  // The codes of the first `entries` of a segment.
+  static void prefetch_codes(const Model& model, BlockNumber block, std::size_t entries) {
+    const std::size_t held = std::min(entries, model.leaf.segment_entries());
+    model.buffers.prefetch(block, model.leaf.groups_offset(),
+                           model.leaf.code_page_lower(held) - model.leaf.groups_offset());
   }
 
   void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer,
                  VisitedSegments& segments) {
     const float base = query_->base(model, partition);
+    std::size_t left = model.partitions[partition].count;  // as last counted
     ChainGuard chain(index_);
     for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
       chain.step(block);
@@ -291,7 +339,11 @@ class Scan {
       const CodePage page(index_, code.get(), model.leaf);
       test_for_old_snapshot(scan_->xs_snapshot, index_, code.page());
       block = page.next();
-      prefetch_codes(model, block);
+      left -= std::min<std::size_t>(left, page.header().entries);
+      if (BlockNumberIsValid(block)) {
+        model.buffers.touch(block);
+        prefetch_codes(model, block, left);
+      }
       adc_scan(query_->table(),
                code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
       segments.first.push_back(segments.vectors.size());
@@ -330,15 +382,15 @@ class Scan {
     candidates_.clear();
     SlotReader reader(index_, model.leaf);
     const auto pages = group_by_page(model, found, segments);
-    const auto prefetch = [&](const CandidatePage& page) {
+    const auto touch = [&](const CandidatePage& page) {
       for (std::size_t i = page.begin; i < page.end; ++i) {
-        const std::size_t bytes = std::min(model.leaf.slot_bytes(), kPrefetchedVector);
-        model.buffers.prefetch(*page.block, model.leaf.slot_offset(found[i].index), bytes);
+        const std::size_t bytes = std::min(model.leaf.slot_bytes(), kTouchedVector);
+        model.buffers.touch(*page.block, model.leaf.slot_offset(found[i].index), bytes);
       }
     };
-    for (std::size_t p = 0; p < std::min(kPagesAhead, pages.size()); ++p) prefetch(pages[p]);
+    for (std::size_t p = 0; p < std::min(kPagesAhead, pages.size()); ++p) touch(pages[p]);
     for (std::size_t p = 0; p < pages.size(); ++p) {
-      if (p + kPagesAhead < pages.size()) prefetch(pages[p + kPagesAhead]);
+      if (p + kPagesAhead < pages.size()) touch(pages[p + kPagesAhead]);
       queue_page(model, pages[p], found, reader);
     }
   }
@@ -491,9 +543,13 @@ class Scan {
   // that VACUUM has not removed yet stand between the live ones, and a round for that many more starts
   // afresh.
   void fill() {
-    RankedRow candidate;
-    if (ready_.size() < rows_to_fill_ && pop_candidate(&candidate)) {
-      fetch(candidate.tid);
+    std::array<RankedRow, kRowsAhead> next;
+    const std::size_t wanted = std::min(next.size(), rows_to_fill_ - std::min(rows_to_fill_, ready_.size()));
+    std::size_t taken = 0;
+    while (taken < wanted && pop_candidate(&next[taken])) ++taken;
+    if (taken > 0) {
+      fetcher_->prefetch(std::span(next).first(taken));
+      for (std::size_t i = 0; i < taken; ++i) fetch(next[i].tid);
       return;
     }
     filled_ = true;

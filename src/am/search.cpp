@@ -49,7 +49,7 @@ void Query::rank_leaves(const Model& model) {
       leaf_scores_[p] = partition.scale * dot_i8(vector_.data(), centroid, vector_.size());
       bound = leaf_scores_[p] + kLeafSigmas * partition.sigma;
     }
-    ranked_[p] = {bound, static_cast<std::uint32_t>(p)};
+    ranked_[p] = {.bound = bound, .partition = static_cast<std::uint32_t>(p), .position = 0};
   }
   leaves_left_ = ranked_.size();
   std::make_heap(ranked_.begin(), ranked_.end(), lower_bound_first);
@@ -58,7 +58,9 @@ void Query::rank_leaves(const Model& model) {
 RankedLeaf Query::next_leaf() {
   std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(leaves_left_),
                 lower_bound_first);
-  return ranked_[--leaves_left_];
+  RankedLeaf leaf = ranked_[--leaves_left_];
+  leaf.position = static_cast<std::uint32_t>(ranked_.size() - leaves_left_ - 1);
+  return leaf;
 }
 
 float Query::base(const Model& model, std::size_t partition) const {

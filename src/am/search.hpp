@@ -16,6 +16,7 @@ inline constexpr float kLeafSigmas = 4;
 struct RankedLeaf {
   float bound;
   std::uint32_t partition;
+  std::uint32_t position;  // in the order: how many were taken before it; set by next_leaf()
 };
 
 // The query in the space of the index. Memory belongs to the context current at construction; reusable.
@@ -37,17 +38,14 @@ class Query {
   void rank_leaves(const Model& model);
   // The leaf of highest bound not yet taken. Call only while leaves_left() > 0.
   RankedLeaf next_leaf();
-  // The one that next_leaf() would give.
-  RankedLeaf peek_leaf() const { return ranked_.front(); }
   std::size_t leaves_left() const { return leaves_left_; }
   // What the scores of a leaf's codes have in common.
   float base(const Model& model, std::size_t partition) const;
   // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far
   // exceeds its bound; for Euclidean distance, where a constant number of leaves does as well, the number
-  // visited before it. Never falls from one leaf to the next.
+  // taken before it. Never falls from one leaf to the next.
   float stop_value(const RankedLeaf& leaf, float threshold) const {
-    return by_count_ ? static_cast<float>(ranked_.size() - leaves_left_ - 1)
-                     : (threshold - leaf.bound) / margin_unit_;
+    return by_count_ ? static_cast<float>(leaf.position) : (threshold - leaf.bound) / margin_unit_;
   }
 
  private:
