@@ -78,29 +78,33 @@ class RecentBuffers {
     if (!BlockNumberIsValid(block)) report_invalid_link(relation);
     if (block >= buffers_.size()) return ReadBuffer(relation, block);
     Buffer& recent = buffers_[block];
-    if (recent != InvalidBuffer && (++uses_ & kUsesNoted) != 0 && read_recent_buffer(relation, block, recent))
-      return recent;
+    if (recent != InvalidBuffer && (++uses_ & kUsesNoted) != 0) {
+      if (read_recent_buffer(relation, block, recent)) return recent;
+      doubts_ = kDoubtedReads;
+    }
     return recent = ReadBuffer(relation, block);
   }
 
-  // Brings a page's bookkeeping into the processor's caches, and its address translations, if the page is
-  // where it was last. Returns the page, null where it is not known.
+  // Brings a page's bookkeeping into the processor's caches, and its address translations. Asks the operating
+  // system for a page that is not in the buffer pool. Returns the page, null where it is not known.
   //
   // These are loads, not prefetch instructions, which the processor may drop where a translation is not
   // cached; of shared buffers in pages of 4 kB it rarely is. Nothing waits for what is loaded. What is read
   // may be torn, or another page by now: it is a hint.
-  const char* touch(BlockNumber block) const {
-    if (block >= buffers_.size() || buffers_[block] <= 0) return nullptr;
-    const Buffer buffer = buffers_[block];
-    const char* page = static_cast<const char*>(BufferGetBlock(buffer));
-    touch_address(GetBufferDescriptor(buffer - 1));
+  const char* touch(Relation relation, BlockNumber block) const {
+    if (block >= buffers_.size()) return nullptr;
+    Buffer& recent = buffers_[block];
+    if (recent == InvalidBuffer || doubts_ > 0) recent = request(relation, block);
+    if (recent <= 0) return nullptr;
+    const char* page = static_cast<const char*>(BufferGetBlock(recent));
+    touch_address(GetBufferDescriptor(recent - 1));
     touch_address(page);
     touch_address(page + BLCKSZ - 1);
     return page;
   }
   // The same, and `bytes` of the page from `offset`.
-  void touch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
-    const char* page = touch(block);
+  void touch(Relation relation, BlockNumber block, std::size_t offset, std::size_t bytes) const {
+    const char* page = touch(relation, block);
     if (page != nullptr) touch_bytes(page + offset, bytes);
   }
   // Asks for `bytes` of a page that was touched some time ago.
@@ -112,8 +116,20 @@ class RecentBuffers {
 
  private:
   static constexpr unsigned kUsesNoted = 15;
+  // After a page was found to have left the pool, so many others are looked up before they are believed to be
+  // where they were.
+  static constexpr unsigned kDoubtedReads = 256;
+
+  // Where the block is; InvalidBuffer where it is on its way from disk.
+  static Buffer request(Relation relation, BlockNumber block) {
+    if (doubts_ > 0) --doubts_;
+    if (get_tablespace_io_concurrency(relation->rd_rel->reltablespace) == 0) return InvalidBuffer;
+    return PrefetchBuffer(relation, MAIN_FORKNUM, block).recent_buffer;
+  }
+
   std::span<Buffer> buffers_;
   static inline unsigned uses_ = 0;
+  static inline unsigned doubts_ = 0;
 };
 
 // One atomic, WAL-logged change to at most four pages. Register pages in ascending lock order, change the

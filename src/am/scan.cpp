@@ -33,7 +33,7 @@ constexpr float kLeafGrowth = 8;
 
 // What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
 constexpr std::size_t kLeavesAhead = 8;
-constexpr std::size_t kPagesAhead = 6;
+constexpr std::size_t kPagesAhead = 16;
 constexpr std::size_t kTouchedVector = 512;
 constexpr std::size_t kRowsAhead = 32;
 constexpr std::size_t kTouchedRow = 512;
@@ -310,8 +310,8 @@ class Scan {
     }
   }
 
-  static void touch_leaves(const Model& model, std::span<const RankedLeaf> leaves) {
-    for (const RankedLeaf& leaf : leaves) model.buffers.touch(model.partitions[leaf.partition].head);
+  void touch_leaves(const Model& model, std::span<const RankedLeaf> leaves) {
+    for (const RankedLeaf& leaf : leaves) model.buffers.touch(index_, model.partitions[leaf.partition].head);
     prefetch_head(model, leaves.front());
   }
 
@@ -341,7 +341,7 @@ class Scan {
       block = page.next();
       left -= std::min<std::size_t>(left, page.header().entries);
       if (BlockNumberIsValid(block)) {
-        model.buffers.touch(block);
+        model.buffers.touch(index_, block);
         prefetch_codes(model, block, left);
       }
       adc_scan(query_->table(),
@@ -385,7 +385,7 @@ class Scan {
     const auto touch = [&](const CandidatePage& page) {
       for (std::size_t i = page.begin; i < page.end; ++i) {
         const std::size_t bytes = std::min(model.leaf.slot_bytes(), kTouchedVector);
-        model.buffers.touch(*page.block, model.leaf.slot_offset(found[i].index), bytes);
+        model.buffers.touch(index_, *page.block, model.leaf.slot_offset(found[i].index), bytes);
       }
     };
     for (std::size_t p = 0; p < std::min(kPagesAhead, pages.size()); ++p) touch(pages[p]);
