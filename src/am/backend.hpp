@@ -23,6 +23,7 @@ extern "C" {
 #include <access/generic_xlog.h>
 #include <access/heapam.h>
 #include <access/htup_details.h>
+#include <access/parallel.h>
 #include <access/relation.h>
 #include <access/reloptions.h>
 #include <access/relscan.h>
@@ -125,6 +126,22 @@ inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buff
   pgstat_count_buffer_read(relation);
   pgstat_count_buffer_hit(relation);
   return true;
+}
+
+// Until 17 the server plans workers for btree builds only, and access methods ask for them themselves.
+inline void allow_parallel_builds([[maybe_unused]] IndexAmRoutine* routine) {
+#if PG_VERSION_NUM >= 170000
+  routine->amcanbuildparallel = true;
+#endif
+}
+
+inline int plan_build_workers([[maybe_unused]] Relation heap, [[maybe_unused]] Relation index,
+                              [[maybe_unused]] const IndexInfo* info) {
+#if PG_VERSION_NUM >= 170000
+  return info->ii_ParallelWorkers;
+#else
+  return plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(index));
+#endif
 }
 
 inline void count_index_scan(IndexScanDesc scan) {

@@ -19,6 +19,8 @@ enum class BuildPhase : int64 {
   kCalibrate,
 };
 
+void report_phase(BuildPhase phase);
+
 extern "C" {
 IndexBuildResult* scann_build(Relation heap, Relation index, IndexInfo* info);
 void scann_build_empty(Relation index);

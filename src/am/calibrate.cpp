@@ -18,12 +18,6 @@ constexpr double kCandidateCost = 150;
 constexpr std::uint32_t kCandidateChoices[] = {10,  13,  16,  20,  25,   32,   40,   50,
                                                64,  80,  100, 125, 160,  200,  250,  320,
                                                400, 500, 640, 800, 1000, 1600, 2500, 4000};
-// Large limits take more time and memory. They are calibrated by one query in kDeepEvery, of which each has
-// so many neighbours that fewer queries tell as much.
-constexpr std::size_t kShallowLimits = 3;
-constexpr std::size_t kDeepEvery = 10;
-constexpr std::size_t kShallowKept = kCalibratedLimits[kShallowLimits - 1];
-constexpr std::size_t kDeepKept = kCalibratedLimits.back();
 constexpr std::uint32_t kDeepCandidateChoices[] = {300,  360,  430,   520,   640,  800,  1000,
                                                    1250, 1600, 2000,  2500,  3200, 4000, 5000,
                                                    6400, 8000, 10000, 12500, 16000};
@@ -34,10 +28,7 @@ constexpr float kMargins[] = {-4.0F, -3.0F,   -2.5F,  -2.0F,   -1.75F, -1.5F,   
 constexpr float kLeafCounts[] = {0,  1,  2,  3,  4,  5,   7,   9,   11,  13,  16,  19,  22,  26,   30,  35,
                                  40, 48, 57, 68, 80, 100, 130, 170, 220, 290, 380, 500, 750, 1000, 2000};
 
-bool is_deep(std::size_t query) { return query % kDeepEvery == 0; }
-std::size_t neighbors_kept(std::size_t query) { return is_deep(query) ? kDeepKept : kShallowKept; }
-
-// The place of a query's own row.
+// The rank in a Place that stands for a query's own row.
 constexpr std::uint32_t kSelf = UINT32_MAX;
 
 }  // namespace
@@ -64,90 +55,22 @@ struct ReplayState {
   std::vector<TrueNeighbor> truths;
 };
 
-Calibrator::Calibrator(Metric metric, std::size_t dims, std::span<const float> queries,
-                       std::span<const ItemPointerData> tids)
-    : metric_(metric),
-      dims_(dims),
-      count_(tids.size()),
-      queries_(palloc_span<float>(queries.size())),
-      tids_(palloc_span<ItemPointerData>(tids.size())),
-      neighbors_(palloc_span<Neighbor>(first_neighbor(count_))),
-      counts_(palloc_span<std::uint32_t>(count_)),
-      selves_(palloc_span<Neighbor>(count_)),
-      products_(palloc_span<float>(count_ * kCalibrationBatch)) {
-  std::copy(queries.begin(), queries.end(), queries_.begin());
-  std::copy(tids.begin(), tids.end(), tids_.begin());
-  std::fill(counts_.begin(), counts_.end(), 0);
-  std::fill(selves_.begin(), selves_.end(),
-            Neighbor{.score = 0, .partition = kSelf, .position = kSelf, .tid = {}});
+std::size_t Calibrator::bytes_per_query(std::size_t dims) {
+  return dims * sizeof(float) +
+         (NeighborSearch::bytes(kDeepEvery) + neighbors_kept(0) * sizeof(Place)) / kDeepEvery +
+         neighbors_kept(1) * sizeof(Place);
 }
 
-std::size_t Calibrator::memory(std::size_t queries, std::size_t dims) {
-  constexpr std::size_t kept = kShallowKept + (kDeepKept - kShallowKept) / kDeepEvery;
-  return queries * (dims * sizeof(float) + kept * (sizeof(Neighbor) + sizeof(Place)) +
-                    kCalibrationBatch * sizeof(float));
-}
-
-std::size_t Calibrator::first_neighbor(std::size_t query) {
-  return query * kShallowKept + (query + kDeepEvery - 1) / kDeepEvery * (kDeepKept - kShallowKept);
-}
-
-// Keeps the best in a heap whose front is the worst kept.
-void Calibrator::insert(std::size_t query, const Neighbor& neighbor) {
-  const auto worst_first = [](const Neighbor& a, const Neighbor& b) { return a.score > b.score; };
-  if (counts_[query] == neighbors_kept(query)) {
-    auto kept = neighbors_of(query);
-    std::pop_heap(kept.begin(), kept.end(), worst_first);
-    --counts_[query];
-  }
-  neighbors_[first_neighbor(query) + counts_[query]++] = neighbor;
-  auto kept = neighbors_of(query);
-  std::push_heap(kept.begin(), kept.end(), worst_first);
-}
-
-void Calibrator::observe(std::span<const float> rows, std::span<const ItemPointerData> tids,
-                         std::span<const std::uint32_t> partitions) {
-  const std::size_t n = tids.size();
-  float half_norms[kCalibrationBatch] = {};
-  if (metric_ == Metric::kEuclidean) {
-    for (std::size_t r = 0; r < n; ++r) {
-      half_norms[r] = static_cast<float>(0.5 * inner_product(&rows[r * dims_], &rows[r * dims_], dims_));
-    }
-  }
-  dot_matrix(queries_.data(), count_, rows.data(), n, dims_, products_.data());
-  for (std::size_t q = 0; q < count_; ++q) {
-    const float* products = &products_[q * n];
-    const std::size_t kept = neighbors_kept(q);
-    const Neighbor* worst = &neighbors_[first_neighbor(q)];
-    for (std::size_t r = 0; r < n; ++r) {
-      const float score = products[r] - half_norms[r];
-      if (counts_[q] == kept && score <= worst->score) continue;
-      const Neighbor neighbor{.score = score, .partition = partitions[r], .position = kSelf, .tid = tids[r]};
-      ItemPointerData own = tids_[q];
-      ItemPointerData other = tids[r];
-      if (ItemPointerEquals(&own, &other)) {
-        selves_[q] = neighbor;
-      } else {
-        insert(q, neighbor);
-      }
-    }
-  }
-}
-
-const Calibrator::Neighbor& Calibrator::at(const Place& place) const {
-  return place.rank == kSelf ? selves_[place.query] : neighbors_[first_neighbor(place.query) + place.rank];
-}
-
-void Calibrator::rank() {
-  places_ = palloc_span<Place>(neighbors_.size() + count_);
-  std::size_t size = 0;
-  for (std::uint32_t q = 0; q < count_; ++q) {
-    auto neighbors = neighbors_of(q);
-    std::sort(neighbors.begin(), neighbors.end(), [](Neighbor& a, Neighbor& b) {
-      return a.score != b.score ? a.score > b.score : ItemPointerCompare(&a.tid, &b.tid) < 0;
-    });
-    for (std::uint32_t r = 0; r < neighbors.size(); ++r) places_[size++] = {q, r};
-    if (selves_[q].partition != kSelf) places_[size++] = {q, kSelf};
+Calibrator::Calibrator(const CalibrationQueries& queries, const NeighborSearch& neighbors)
+    : queries_(queries), neighbors_(neighbors) {
+  std::size_t size = queries.count();
+  for (std::size_t q = 0; q < queries.count(); ++q) size += neighbors.neighbors_of(q).size();
+  places_ = palloc_span<Place>(size);
+  size = 0;
+  for (std::uint32_t q = 0; q < queries.count(); ++q) {
+    const std::size_t count = neighbors.neighbors_of(q).size();
+    for (std::uint32_t r = 0; r < count; ++r) places_[size++] = {q, r};
+    if (neighbors.self(q).partition != kUnknown) places_[size++] = {q, kSelf};
   }
   places_ = places_.first(size);
   std::sort(places_.begin(), places_.end(), [this](const Place& a, const Place& b) {
@@ -158,10 +81,15 @@ void Calibrator::rank() {
   });
 }
 
+Neighbor& Calibrator::at(const Place& place) const {
+  return place.rank == kSelf ? neighbors_.self(place.query)
+                             : neighbors_.neighbors_of(place.query)[place.rank];
+}
+
 void Calibrator::placed(std::uint32_t partition, const ItemPointerData& tid, std::uint32_t position) {
   ItemPointerData here = tid;
   while (next_place_ < places_.size()) {
-    auto& neighbor = const_cast<Neighbor&>(at(places_[next_place_]));
+    Neighbor& neighbor = at(places_[next_place_]);
     if (neighbor.partition > partition) return;
     if (neighbor.partition == partition) {
       const int order = ItemPointerCompare(&neighbor.tid, &here);
@@ -192,9 +120,9 @@ void score_list(Relation index, const Model& model, const Query& query, std::siz
 }  // namespace
 
 void Calibrator::replay(Relation index, const Model& model, std::size_t q, ReplayState& state) {
-  state.query.prepare(model, queries_.subspan(q * dims_, dims_));
+  state.query.prepare(model, queries_.rows.subspan(q * queries_.dims, queries_.dims));
   state.query.rank_leaves(model);
-  const auto neighbors = neighbors_of(q);
+  const auto neighbors = neighbors_.neighbors_of(q);
   state.shallow.begin_query(neighbors.size());
   if (is_deep(q)) state.deep.begin_query(neighbors.size());
   bool shallow = true;
@@ -207,7 +135,7 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
     });
     if (!shallow && !deep) break;
     score_list(index, model, state.query, leaf.partition, state.scores);
-    const Neighbor& self = selves_[q];
+    const Neighbor& self = neighbors_.self(q);
     if (self.partition == leaf.partition && self.position < state.scores.size()) {
       state.scores[self.position] = -std::numeric_limits<float>::infinity();
     }
@@ -227,11 +155,12 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
 }
 
 EffortTable Calibrator::run(Relation index, const Model& model) {
-  const std::span<const float> margins =
-      metric_ == Metric::kEuclidean ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins);
+  const std::span<const float> margins = queries_.metric == Metric::kEuclidean
+                                             ? std::span<const float>(kLeafCounts)
+                                             : std::span<const float>(kMargins);
   Query query(model);
   auto* state = make_in_context<ReplayState>(query, margins);
-  for (std::size_t q = 0; q < count_; ++q) {
+  for (std::size_t q = 0; q < queries_.count(); ++q) {
     CHECK_FOR_INTERRUPTS();
     replay(index, model, q, *state);
   }

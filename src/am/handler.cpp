@@ -96,6 +96,7 @@ SCANN_FUNCTION(scann_handler) {
   routine->amusemaintenanceworkmem = false;
   routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
   routine->amkeytype = InvalidOid;
+  allow_parallel_builds(routine);
   routine->ambuild = scann_build;
   routine->ambuildempty = scann_build_empty;
   routine->aminsert = scann_insert;

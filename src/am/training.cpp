@@ -165,8 +165,7 @@ class Trainer {
 
   // k-means; then each centroid is replaced by its int8 code, against which residuals are taken.
   void train_centroids(std::size_t leaves) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE,
-                                 static_cast<int64>(BuildPhase::kTrainPartitions));
+    report_phase(BuildPhase::kTrainPartitions);
     std::size_t trained = 0;
     PartitionerOptions options;
     options.scratch_bytes = memory_ / 10;
@@ -226,7 +225,7 @@ class Trainer {
   }
 
   void train_codes(std::size_t rows) {
-    pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, static_cast<int64>(BuildPhase::kTrainCodebook));
+    report_phase(BuildPhase::kTrainCodebook);
     const auto points = sample_.rows.first(rows * sample_.dims);
     if (may_rotate()) {
       run_step([&] {
@@ -298,6 +297,70 @@ class Trainer {
 }  // namespace
 
 std::size_t sample_memory(std::size_t memory) { return memory / 100 * 65; }
+
+namespace {
+
+// The parts of a model behind one another, each maximally aligned: sizes them when `bytes` is null.
+class FlatModel {
+ public:
+  explicit FlatModel(std::byte* bytes) : bytes_(bytes) {}
+
+  template <class T>
+  std::span<T> take(std::size_t count) {
+    T* part = reinterpret_cast<T*>(bytes_ == nullptr ? nullptr : bytes_ + used_);
+    used_ += MAXALIGN(count * sizeof(T));
+    return {part, bytes_ == nullptr ? 0 : count};
+  }
+  template <class T>
+  void put(std::span<const T> from) {
+    const std::span<T> to = take<T>(from.size());
+    if (!to.empty()) std::copy(from.begin(), from.end(), to.begin());
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* bytes_;
+  std::size_t used_ = 0;
+};
+
+std::size_t put_parts(const TrainedModel& trained, std::byte* bytes) {
+  FlatModel flat(bytes);
+  const Model& model = trained.model;
+  flat.put(std::span(&model.meta, 1));
+  flat.put(std::span<const float>(trained.floats));
+  flat.put(std::span<const Partition>(trained.partitions));
+  flat.put(std::span(model.centroids, trained.centroids.size()));
+  flat.put(std::span<const float>(trained.centroids));
+  return flat.used();
+}
+
+}  // namespace
+
+std::size_t flat_bytes(const TrainedModel& trained) { return put_parts(trained, nullptr); }
+
+void flatten(const TrainedModel& trained, std::span<std::byte> bytes) { put_parts(trained, bytes.data()); }
+
+TrainedModel unflatten(std::byte* bytes) {
+  TrainedModel trained;
+  FlatModel flat(bytes);
+  Model& model = trained.model;
+  const MetaPage& meta = model.meta = flat.take<MetaPage>(1).front();
+  model.shape = CodebookShape{meta.dims, meta.dims_per_block};
+  model.leaf = leaf_geometry(meta);
+  model.inner = inner_geometry(meta);
+  model.nulls = null_geometry();
+  trained.floats = flat.take<float>(meta.model_floats);
+  std::span<float> rest = trained.floats;
+  model.mean = carve(rest, meta.metric == Metric::kEuclidean ? meta.dims : 0);
+  model.codewords = carve(rest, model.shape.codewords());
+  model.rotation = rest;
+  trained.partitions = flat.take<Partition>(meta.leaves);
+  model.partitions = trained.partitions;
+  const std::size_t components = std::size_t{meta.leaves} * meta.dims;
+  model.centroids = flat.take<std::int8_t>(components).data();
+  trained.centroids = flat.take<float>(components);
+  return trained;
+}
 
 PartitionAssigner::PartitionAssigner(const TrainedModel& trained)
     : centroids_(trained.centroids),

@@ -17,12 +17,19 @@ struct TrainedModel {
   std::span<float> centroids;  // decoded, partitions x dims
 };
 
+// A trained model as one run of bytes, for other processes: what a model is made of is copied into `bytes`
+// (flat_bytes() of it, maximally aligned), and found again there.
+std::size_t flat_bytes(const TrainedModel& trained);
+void flatten(const TrainedModel& trained, std::span<std::byte> bytes);
+TrainedModel unflatten(std::byte* bytes);
+
 // Assigns centred rows to partitions, many at a time. Allocates its scratch once, in the current context.
 inline constexpr std::size_t kAssignBatch = 256;
 class PartitionAssigner {
  public:
   explicit PartitionAssigner(const TrainedModel& trained);
-  // At most kAssignBatch rows of dims floats; the result is valid until the next call.
+  // At most kAssignBatch rows of dims floats; the result is valid until the next call. Batches of four rows
+  // and more give a row the same partition whatever other rows come with it.
   std::span<const std::uint32_t> assign(std::span<const float> rows);
 
  private:

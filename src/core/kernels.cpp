@@ -184,6 +184,25 @@ bool all_finite(const float* a, std::size_t n) {
   return whole_vectors_finite(hn::CappedTag<float, 1>(), a, n);
 }
 
+// The scalar loop is for the few vectors in which any lane qualifies, and for the tail.
+std::size_t differences_at_least(const float* values, const float* subtrahends, std::size_t n, float bound,
+                                 std::uint32_t* indices) {
+  const hn::ScalableTag<float> d;
+  const auto bounds = hn::Set(d, bound);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n;) {
+    const std::size_t end = std::min(n, i + hn::Lanes(d));
+    if (end - i == hn::Lanes(d)) {
+      const auto differences = hn::Sub(hn::LoadU(d, values + i), hn::LoadU(d, subtrahends + i));
+      if (hn::AllFalse(d, hn::Ge(differences, bounds))) i = end;
+    }
+    for (; i < end; ++i) {
+      if (values[i] - subtrahends[i] >= bound) indices[count++] = static_cast<std::uint32_t>(i);
+    }
+  }
+  return count;
+}
+
 // ---- matrix products ----
 
 inline constexpr std::size_t kFewRows = 4;  // too few to repay packing the other matrix
@@ -297,6 +316,7 @@ HWY_EXPORT(cosine_sums);
 HWY_EXPORT(all_finite);
 HWY_EXPORT(dot_i8);
 HWY_EXPORT(squared_distance_i8);
+HWY_EXPORT(differences_at_least);
 HWY_EXPORT(dot_matrix);
 HWY_EXPORT(nearest_scratch_floats);
 HWY_EXPORT(nearest_centroids);
@@ -325,6 +345,11 @@ float dot_i8(const float* q, const std::int8_t* v, std::size_t n) {
 
 float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std::size_t n) {
   return HWY_DYNAMIC_DISPATCH(squared_distance_i8)(q, v, scale, n);
+}
+
+std::size_t differences_at_least(const float* values, const float* subtrahends, std::size_t n, float bound,
+                                 std::uint32_t* indices) {
+  return HWY_DYNAMIC_DISPATCH(differences_at_least)(values, subtrahends, n, bound, indices);
 }
 
 void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,

@@ -47,4 +47,8 @@ void nearest_centroids(const float* points, std::size_t n, const float* centroid
                        std::size_t centroid_count, std::size_t dims, float* scratch, std::uint32_t* nearest,
                        float* distance);
 
+// The indices i < n, ascending, where values[i] - subtrahends[i] >= bound; returns their number. No NaN is.
+std::size_t differences_at_least(const float* values, const float* subtrahends, std::size_t n, float bound,
+                                 std::uint32_t* indices);
+
 }  // namespace scann
