@@ -107,12 +107,6 @@ class RecentBuffers {
     const char* page = touch(relation, block);
     if (page != nullptr) touch_bytes(page + offset, bytes);
   }
-  // Asks for `bytes` of a page that was touched some time ago.
-  void prefetch(BlockNumber block, std::size_t offset, std::size_t bytes) const {
-    if (block >= buffers_.size() || buffers_[block] <= 0) return;
-    const char* page = static_cast<const char*>(BufferGetBlock(buffers_[block]));
-    for (std::size_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(page + offset + i);
-  }
 
  private:
   static constexpr unsigned kUsesNoted = 15;

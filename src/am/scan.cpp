@@ -294,40 +294,40 @@ class Scan {
 
   // Leaves are taken from their order a few at a time, so that all their pages are on the way at once.
   void scan_leaves(const Model& model, CandidateBuffer& buffer, VisitedSegments& segments) {
-    std::array<RankedLeaf, kLeavesAhead> next;
-    while (query_->leaves_left() > 0) {
-      const std::size_t taken = std::min(next.size(), query_->leaves_left());
-      for (std::size_t i = 0; i < taken; ++i) next[i] = query_->next_leaf();
-      touch_leaves(model, std::span(next).first(taken));
-      for (std::size_t i = 0; i < taken; ++i) {
+    std::array<RankedLeaf, kLeavesAhead> leaves;
+    std::size_t held = 0;
+    while (held > 0 || query_->leaves_left() > 0) {
+      for (; held < leaves.size() && query_->leaves_left() > 0; ++held) {
+        leaves[held] = query_->next_leaf();
+        model.buffers.touch(index_, model.partitions[leaves[held].partition].head);
+      }
+      // The last one waits until the leaf behind it is known, unless there is none.
+      const std::size_t ready = query_->leaves_left() > 0 ? held - 1 : held;
+      for (std::size_t i = 0; i < ready; ++i) {
         buffer.tighten();
-        if (next[i].position >= leaf_cap_ || query_->stop_value(next[i], buffer.threshold()) > plan_.margin)
+        if (leaves[i].position >= leaf_cap_ ||
+            query_->stop_value(leaves[i], buffer.threshold()) > plan_.margin)
           return;
-        if (i + 1 < taken) prefetch_head(model, next[i + 1]);
-        scan_leaf(model, next[i].partition, buffer, segments);
+        const Partition* next = i + 1 < held ? &model.partitions[leaves[i + 1].partition] : nullptr;
+        scan_leaf(model, leaves[i].partition, next, buffer, segments);
         ++stats_.leaves;
       }
+      leaves[0] = leaves[held - 1];
+      held -= ready;
     }
   }
 
-  void touch_leaves(const Model& model, std::span<const RankedLeaf> leaves) {
-    for (const RankedLeaf& leaf : leaves) model.buffers.touch(index_, model.partitions[leaf.partition].head);
-    prefetch_head(model, leaves.front());
+  // Has a code page of so many entries brought closer while `run` is scanned.
+  void prefetch_codes(const Model& model, BlockNumber block, std::size_t entries, CodeRun& run) {
+    const char* page = model.buffers.touch(index_, block);
+    if (page == nullptr) return;
+    run.next = reinterpret_cast<const std::uint8_t*>(page + kPageHeaderBytes);
+    run.next_bytes =
+        model.leaf.code_page_lower(std::min(entries, model.leaf.segment_entries())) - kPageHeaderBytes;
   }
 
-  static void prefetch_head(const Model& model, const RankedLeaf& leaf) {
-    const Partition& partition = model.partitions[leaf.partition];
-    prefetch_codes(model, partition.head, partition.count);
-  }
-
-  // The codes of the first `entries` of a segment.
-  static void prefetch_codes(const Model& model, BlockNumber block, std::size_t entries) {
-    const std::size_t held = std::min(entries, model.leaf.segment_entries());
-    model.buffers.prefetch(block, model.leaf.groups_offset(),
-                           model.leaf.code_page_lower(held) - model.leaf.groups_offset());
-  }
-
-  void scan_leaf(const Model& model, std::size_t partition, CandidateBuffer& buffer,
+  // Scores the codes of a leaf; `next` is the leaf to be visited after it, if any.
+  void scan_leaf(const Model& model, std::size_t partition, const Partition* next, CandidateBuffer& buffer,
                  VisitedSegments& segments) {
     const float base = query_->base(model, partition);
     std::size_t left = model.partitions[partition].count;  // as last counted
@@ -339,13 +339,14 @@ class Scan {
       const CodePage page(index_, code.get(), model.leaf);
       test_for_old_snapshot(scan_->xs_snapshot, index_, code.page());
       block = page.next();
-      left -= std::min<std::size_t>(left, page.header().entries);
+      CodeRun run = code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size()));
+      left -= std::min(left, run.count);
       if (BlockNumberIsValid(block)) {
-        model.buffers.touch(index_, block);
-        prefetch_codes(model, block, left);
+        prefetch_codes(model, block, left, run);
+      } else if (next != nullptr) {
+        prefetch_codes(model, next->head, next->count, run);
       }
-      adc_scan(query_->table(),
-               code_run(model, page, base, static_cast<std::uint32_t>(segments.first.size())), buffer);
+      adc_scan(query_->table(), run, buffer);
       segments.first.push_back(segments.vectors.size());
       for (std::size_t i = 0; i < page.vector_pages_in_use(); ++i)
         segments.vectors.push_back(page.vectors()[i]);

@@ -39,11 +39,47 @@ inline std::uint32_t least_sum(double threshold, double base, double scale) {
 }  // namespace scann
 #endif  // SCANN_CORE_ADC_CPP_
 
+#if HWY_TARGET <= HWY_AVX3_DL
+// Highway looks for VNNI before it chooses this target, but older versions do not let the compiler use it.
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
 HWY_BEFORE_NAMESPACE();
+#endif
 namespace scann::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr std::size_t kBlockBytes = kGroupSize / 2;
+
+// Brings memory into the second-level cache while codes are scanned, a few lines at a time: all of a page at
+// once would fill the queue of outstanding cache misses, and the scan would wait behind it.
+class Prefetcher {
+ public:
+  // Where nothing follows the run, its own first line is asked for: cheaper than a branch.
+  explicit Prefetcher(const CodeRun& run)
+      : at_(run.next_bytes > 0 ? run.next : run.groups), end_(at_ + run.next_bytes) {}
+
+  // Asks for as many lines as kBytes fill.
+  template <std::size_t kBytes>
+  HWY_INLINE void advance() {
+    for (std::size_t i = 0; i < kBytes; i += kLine) line();
+  }
+
+  void rest() {
+    while (at_ < end_) line();
+  }
+
+ private:
+  static constexpr std::size_t kLine = 64;
+
+  // At the end, the last line again and again.
+  HWY_INLINE void line() {
+    __builtin_prefetch(at_, 0, 2);
+    at_ = at_ + kLine < end_ ? at_ + kLine : end_;
+  }
+
+  const std::uint8_t* at_;
+  const std::uint8_t* end_;
+};
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -56,7 +92,7 @@ class GroupSums {
   explicit GroupSums(const LookupTable& table) : entries_(table.entries), blocks_(table.blocks) {}
 
   template <std::size_t kGroups>
-  void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums) const {
+  void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums, Prefetcher&) const {
     std::fill_n(sums, kGroups * kGroupSize, std::uint16_t{0});
     for (std::size_t g = 0; g < kGroups; ++g, codes += stride, sums += kGroupSize) {
       for (std::size_t i = 0; i < blocks_ * kBlockBytes; ++i) {
@@ -74,6 +110,16 @@ class GroupSums {
 
 #else
 
+// A table's last blocks, fewer than a vector takes, are read together with some that were counted before:
+// those find zeros in this copy of the entries.
+template <std::size_t kStep>
+HWY_INLINE void copy_tail(const LookupTable& table, std::uint8_t* tail) {
+  const std::size_t left = table.blocks % kStep;
+  std::fill_n(tail, kStep * kCodewords, std::uint8_t{0});
+  std::copy_n(table.entries + (table.blocks - left) * kCodewords, left * kCodewords,
+              tail + (kStep - left) * kCodewords);
+}
+
 // Sums the table entries of groups. A vector of D8 takes several blocks at a time, one in each of its 16-byte
 // lanes, where shuffles look up both halves' codes.
 template <class D8>
@@ -83,18 +129,14 @@ class GroupSums {
   static constexpr std::size_t kStep = hn::MaxLanes(D8()) / kBlockBytes;
 
   explicit GroupSums(const LookupTable& table) : entries_(table.entries), blocks_(table.blocks) {
-    const std::size_t left = blocks_ % kStep;
-    if (left == 0) return;
-    // The last blocks are read with some that were counted before: those find zeros in this table.
-    hn::Store(hn::Zero(D8()), D8(), tail_);
-    std::copy_n(entries_ + (blocks_ - left) * kCodewords, left * kCodewords,
-                tail_ + (kStep - left) * kBlockBytes);
+    copy_tail<kStep>(table, tail_);
   }
 
   // sums[lane] of kGroups consecutive groups, `stride` bytes apart; `sums` is aligned for vectors. Two groups
   // share each load of the table.
   template <std::size_t kGroups>
-  HWY_INLINE void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums) const {
+  HWY_INLINE void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums,
+                          Prefetcher& next) const {
     // For each group's low and high halves of bytes. Two bytes make a 16-bit lane: `all` sums both at once,
     // the odd byte counting 256-fold (modulo 2^16), and `odd` the odd one alone.
     V16 all[2 * kGroups];
@@ -104,6 +146,7 @@ class GroupSums {
     std::size_t b = 0;
     for (; b + kStep <= blocks_; b += kStep) {
       const auto entries = hn::LoadU(D8(), entries_ + b * kCodewords);
+      next.advance<kGroups * kStep * kBlockBytes>();
       HWY_UNROLL(2)
       for (std::size_t g = 0; g < kGroups; ++g) {
         add(entries, codes + g * stride + b * kBlockBytes, all + 2 * g, odd + 2 * g);
@@ -168,6 +211,77 @@ class GroupSums {
   alignas(64) std::uint8_t tail_[kStep * kBlockBytes];
 };
 
+#if HWY_TARGET <= HWY_AVX3_DL
+
+// The same four blocks at a time, with the instructions that look up 64 codes in 64 entries (VBMI) and add up
+// four neighbouring bytes (VNNI).
+class QuadSums {
+ public:
+  static constexpr std::size_t kStep = 4;
+
+  explicit QuadSums(const LookupTable& table) : entries_(table.entries), blocks_(table.blocks) {
+    copy_tail<kStep>(table, tail_);
+    // Brings the four codes of a vector, which lie 16 bytes apart, together.
+    alignas(64) std::uint8_t transposition[kBytes];
+    for (std::size_t i = 0; i < kBytes; ++i)
+      transposition[i] = static_cast<std::uint8_t>(i % kStep * kBlockBytes + i / kStep);
+    transposition_ = _mm512_load_si512(transposition);
+  }
+
+  template <std::size_t kGroups>
+  HWY_INLINE void compute(const std::uint8_t* codes, std::size_t stride, std::uint16_t* sums,
+                          Prefetcher& next) const {
+    __m512i low[kGroups];  // lanes of 32 bits: a group's first 16 vectors
+    __m512i high[kGroups];
+    HWY_UNROLL(2)
+    for (std::size_t g = 0; g < kGroups; ++g) low[g] = high[g] = _mm512_setzero_si512();
+    std::size_t b = 0;
+    for (; b + kStep <= blocks_; b += kStep) {
+      const __m512i entries = _mm512_loadu_si512(entries_ + b * kCodewords);
+      next.advance<kGroups * kBytes>();
+      HWY_UNROLL(2)
+      for (std::size_t g = 0; g < kGroups; ++g)
+        add(entries, codes + g * stride + b * kBlockBytes, low[g], high[g]);
+    }
+    if (b < blocks_) {
+      const __m512i entries = _mm512_load_si512(tail_);
+      const std::size_t last = (blocks_ - kStep) * kBlockBytes;
+      HWY_UNROLL(2)
+      for (std::size_t g = 0; g < kGroups; ++g) add(entries, codes + g * stride + last, low[g], high[g]);
+    }
+    HWY_UNROLL(2)
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      auto* group_sums = reinterpret_cast<__m256i*>(sums + g * kGroupSize);
+      _mm256_store_si256(group_sums, _mm512_cvtepi32_epi16(low[g]));
+      _mm256_store_si256(group_sums + 1, _mm512_cvtepi32_epi16(high[g]));
+    }
+  }
+
+ private:
+  static constexpr std::size_t kBytes = kStep * kBlockBytes;
+
+  // A byte's index into the entries: a code, and above it which of the four blocks it belongs to. Where the
+  // codes are shifted, what comes from the neighbouring byte is masked with the rest.
+  HWY_INLINE void add(__m512i entries, const std::uint8_t* codes, __m512i& low, __m512i& high) const {
+    constexpr int kCodeOrBlock = 0xEA;  // (a & b) | c
+    const __m512i code_bits = _mm512_set1_epi8(0x0F);
+    const __m512i block_bits = _mm512_set1_epi32(0x30201000);
+    const __m512i ones = _mm512_set1_epi8(1);
+    const __m512i both = _mm512_permutexvar_epi8(transposition_, _mm512_loadu_si512(codes));
+    const __m512i low_index = _mm512_ternarylogic_epi32(both, code_bits, block_bits, kCodeOrBlock);
+    const __m512i high_index =
+        _mm512_ternarylogic_epi32(_mm512_srli_epi16(both, 4), code_bits, block_bits, kCodeOrBlock);
+    low = _mm512_dpbusd_epi32(low, _mm512_permutexvar_epi8(low_index, entries), ones);
+    high = _mm512_dpbusd_epi32(high, _mm512_permutexvar_epi8(high_index, entries), ones);
+  }
+
+  const std::uint8_t* entries_;
+  std::size_t blocks_;
+  __m512i transposition_;
+  alignas(64) std::uint8_t tail_[kBytes];
+};
+
+#endif  // HWY_TARGET <= HWY_AVX3_DL
 #endif  // HWY_TARGET == HWY_SCALAR
 
 // The bits of a mask, lane 0 first.
@@ -250,9 +364,10 @@ HWY_INLINE std::uint64_t live_lanes(const CodeRun& run, std::size_t group, bool 
   return run.live[group] | (two ? std::uint64_t{run.live[group + 1]} << kGroupSize : 0);
 }
 
-template <class D8, class Filter>
+template <class Sums, class Filter>
 HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
-  const GroupSums<D8> group_sums(table);
+  const Sums group_sums(table);
+  Prefetcher next(run);
   const std::size_t codes_bytes = group_bytes(table.blocks, false);
   const std::size_t stride = group_bytes(table.blocks, run.term_scale > 0);
   const float best_possible = score_of(run, table.scale, table.max_sum, 0);
@@ -265,11 +380,11 @@ HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, Candid
     const std::size_t left = run.count - first;
     std::uint64_t lanes;
     if (left > kGroupSize) {
-      group_sums.template compute<2>(group, stride, sums);
+      group_sums.template compute<2>(group, stride, sums, next);
       lanes = filter.survivors(sums, group + codes_bytes);
       lanes |= std::uint64_t{filter.survivors(sums + kGroupSize, group + stride + codes_bytes)} << kGroupSize;
     } else {
-      group_sums.template compute<1>(group, stride, sums);
+      group_sums.template compute<1>(group, stride, sums, next);
       lanes = filter.survivors(sums, group + codes_bytes);
     }
     if (left < 2 * kGroupSize) lanes &= ~std::uint64_t{0} >> (2 * kGroupSize - left);
@@ -292,6 +407,7 @@ HWY_INLINE void scan_groups(const LookupTable& table, const CodeRun& run, Candid
     }
     group += 2 * stride;
   }
+  next.rest();
 }
 
 // score_of() all lanes of a group.
@@ -324,43 +440,47 @@ HWY_INLINE void score_group(const LookupTable& table, const CodeRun& run, const 
 #endif
 }
 
-template <class D8>
+template <class Sums>
 HWY_INLINE void score_groups(const LookupTable& table, const CodeRun& run, float* scores) {
-  const GroupSums<D8> group_sums(table);
+  const Sums group_sums(table);
+  Prefetcher next(run);
   const std::size_t codes_bytes = group_bytes(table.blocks, false);
   const std::size_t stride = group_bytes(table.blocks, run.term_scale > 0);
   HWY_ALIGN std::uint16_t sums[kGroupSize];
   const std::uint8_t* group = run.groups;
   std::size_t first = 0;
   for (; first + kGroupSize <= run.count; first += kGroupSize, group += stride) {
-    group_sums.template compute<1>(group, stride, sums);
+    group_sums.template compute<1>(group, stride, sums, next);
     score_group(table, run, sums, group + codes_bytes, scores + first);
   }
   if (first == run.count) return;
   float last[kGroupSize];
-  group_sums.template compute<1>(group, stride, sums);
+  group_sums.template compute<1>(group, stride, sums, next);
   score_group(table, run, sums, group + codes_bytes, last);
   std::copy_n(last, run.count - first, scores + first);
 }
 
-using WideBytes = hn::CappedTag<std::uint8_t, 64>;
-using BlockBytes =
-    hn::CappedTag<std::uint8_t, kBlockBytes>;  // for tables of fewer blocks than a wide vector takes
+#if HWY_TARGET <= HWY_AVX3_DL
+using WideSums = QuadSums;
+#else
+using WideSums = GroupSums<hn::CappedTag<std::uint8_t, 64>>;
+#endif
+using BlockSums = GroupSums<hn::CappedTag<std::uint8_t, kBlockBytes>>;  // for tables of fewer blocks
 
 void adc_scan(const LookupTable& table, const CodeRun& run, CandidateBuffer& candidates) {
-  const bool wide = table.blocks >= GroupSums<WideBytes>::kStep;
+  const bool wide = table.blocks >= WideSums::kStep;
   if (run.term_scale > 0) {
-    if (wide) return scan_groups<WideBytes, TermFilter>(table, run, candidates);
-    scan_groups<BlockBytes, TermFilter>(table, run, candidates);
+    if (wide) return scan_groups<WideSums, TermFilter>(table, run, candidates);
+    scan_groups<BlockSums, TermFilter>(table, run, candidates);
   } else {
-    if (wide) return scan_groups<WideBytes, SumFilter>(table, run, candidates);
-    scan_groups<BlockBytes, SumFilter>(table, run, candidates);
+    if (wide) return scan_groups<WideSums, SumFilter>(table, run, candidates);
+    scan_groups<BlockSums, SumFilter>(table, run, candidates);
   }
 }
 
 void adc_scores(const LookupTable& table, const CodeRun& run, float* scores) {
-  if (table.blocks >= GroupSums<WideBytes>::kStep) return score_groups<WideBytes>(table, run, scores);
-  score_groups<BlockBytes>(table, run, scores);
+  if (table.blocks >= WideSums::kStep) return score_groups<WideSums>(table, run, scores);
+  score_groups<BlockSums>(table, run, scores);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

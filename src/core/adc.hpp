@@ -25,6 +25,9 @@ struct CodeRun {
   std::uint32_t run;  // copied into candidates
   // A word a group, bit j for lane j: adc_scan() passes over vectors whose bit is 0. Null: all live.
   const std::uint32_t* live = nullptr;
+  // What will be read after this run, brought into the second-level cache while it is scanned.
+  const std::uint8_t* next = nullptr;
+  std::size_t next_bytes = 0;
 };
 
 // Pushes every live vector of the run that scores above the buffer's threshold.
