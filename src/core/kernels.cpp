@@ -2,6 +2,7 @@
 #include "core/kernels.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 
@@ -166,6 +167,129 @@ float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std
   return static_cast<float>(sum_of_products(SquaredLevelDifferences::Lanes(), differences, n));
 }
 
+// ---- a query against many rows of 8-bit levels ----
+
+#if HWY_TARGET == HWY_SCALAR
+
+void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+                 std::size_t n, float* out) {
+  for (std::size_t r = 0; r < count; ++r, rows += n) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += levels[i] * rows[i];
+    out[r] = scale * static_cast<float>(sum);
+  }
+}
+
+#else
+
+using Sums = hn::Full128<std::int32_t>;
+
+// Adds up the 16-byte blocks of a vector.
+template <class D>
+HWY_INLINE hn::Vec<Sums> add_blocks(D /*d*/, hn::Vec<D> v) {
+  if constexpr (hn::MaxLanes(D()) == hn::MaxLanes(Sums())) {
+    return v;
+  } else {
+    const hn::Half<D> half;
+    return add_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+// The sums of the lanes of four vectors.
+HWY_INLINE hn::Vec<Sums> sums_of_lanes(hn::Vec<Sums> a, hn::Vec<Sums> b, hn::Vec<Sums> c, hn::Vec<Sums> d) {
+  const Sums d32;
+  const hn::Full128<std::uint64_t> d64;
+  const auto ab = hn::BitCast(d64, hn::Add(hn::InterleaveLower(d32, a, b), hn::InterleaveUpper(d32, a, b)));
+  const auto cd = hn::BitCast(d64, hn::Add(hn::InterleaveLower(d32, c, d), hn::InterleaveUpper(d32, c, d)));
+  return hn::Add(hn::BitCast(d32, hn::InterleaveLower(d64, ab, cd)),
+                 hn::BitCast(d32, hn::InterleaveUpper(d64, ab, cd)));
+}
+
+// Rows of n >= lanes of D16. The last vector overlaps the one before; levels already counted are cleared.
+template <class D16>
+class RowProducts {
+ public:
+  RowProducts(const std::int16_t* levels, std::size_t n) : levels_(levels), n_(n) {
+    const D16 d;
+    const std::size_t left = n % hn::Lanes(d);
+    last_ = hn::IfThenZeroElse(hn::FirstN(d, hn::Lanes(d) - left), hn::LoadU(d, levels + n - hn::Lanes(d)));
+  }
+
+  // The sums of four rows.
+  HWY_INLINE hn::Vec<Sums> four(const std::int8_t* const* rows) const {
+    const D16 d;
+    const D32 d32;
+    hn::Vec<D32> sums[4];
+    hn::Vec<D32> more[4];
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < 4; ++r) sums[r] = more[r] = hn::Zero(d32);
+    std::size_t i = 0;
+    for (; i + hn::Lanes(d) <= n_; i += hn::Lanes(d)) {
+      const auto levels = hn::LoadU(d, levels_ + i);
+      HWY_UNROLL(4)
+      for (std::size_t r = 0; r < 4; ++r) add(levels, rows[r] + i, sums[r], more[r]);
+    }
+    if (i < n_) {
+      HWY_UNROLL(4)
+      for (std::size_t r = 0; r < 4; ++r) add(last_, rows[r] + n_ - hn::Lanes(d), sums[r], more[r]);
+    }
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < 4; ++r) sums[r] = hn::Add(sums[r], more[r]);
+    return sums_of_lanes(add_blocks(d32, sums[0]), add_blocks(d32, sums[1]), add_blocks(d32, sums[2]),
+                         add_blocks(d32, sums[3]));
+  }
+
+ private:
+  using D32 = hn::Repartition<std::int32_t, D16>;
+
+  static HWY_INLINE void add(hn::Vec<D16> levels, const std::int8_t* row, hn::Vec<D32>& sum,
+                             hn::Vec<D32>& more) {
+    const D16 d;
+    const auto values = hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int8_t, D16>(), row));
+    sum = hn::ReorderWidenMulAccumulate(D32(), levels, values, sum, more);
+  }
+
+  const std::int16_t* levels_;
+  std::size_t n_;
+  hn::Vec<D16> last_;
+};
+
+template <class D16>
+HWY_INLINE void dot_rows(D16 /*d*/, const std::int16_t* levels, float scale, const std::int8_t* rows,
+                         std::size_t count, std::size_t n, float* out) {
+  const RowProducts<D16> products(levels, n);
+  const hn::Full128<float> df;
+  for (std::size_t r = 0; r < count; r += 4) {
+    const std::int8_t* four[4];
+    for (std::size_t i = 0; i < 4; ++i) four[i] = rows + std::min(r + i, count - 1) * n;
+    const auto dots = hn::Mul(hn::ConvertTo(df, products.four(four)), hn::Set(df, scale));
+    if (r + 4 <= count) {
+      hn::StoreU(dots, df, out + r);
+    } else {
+      HWY_ALIGN float last[4];
+      hn::Store(dots, df, last);
+      std::copy_n(last, count - r, out + r);
+    }
+  }
+}
+
+void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+                 std::size_t n, float* out) {
+  const hn::ScalableTag<std::int16_t> wide;
+  const hn::Full128<std::int16_t> narrow;
+  if (n >= hn::Lanes(wide)) return dot_rows(wide, levels, scale, rows, count, n, out);
+  if (n >= hn::Lanes(narrow)) return dot_rows(narrow, levels, scale, rows, count, n, out);
+  std::int16_t padded_levels[8] = {};
+  std::copy_n(levels, n, padded_levels);
+  for (std::size_t r = 0; r < count; ++r, rows += n) {
+    std::int8_t row[8] = {};
+    std::copy_n(rows, n, row);
+    dot_rows(narrow, padded_levels, scale, row, 1, 8, out + r);
+  }
+}
+
+#endif  // HWY_TARGET == HWY_SCALAR
+
 // ---- other passes over one vector ----
 
 template <class D>
@@ -315,6 +439,7 @@ HWY_EXPORT(squared_distance);
 HWY_EXPORT(cosine_sums);
 HWY_EXPORT(all_finite);
 HWY_EXPORT(dot_i8);
+HWY_EXPORT(dot_i8_rows);
 HWY_EXPORT(squared_distance_i8);
 HWY_EXPORT(differences_at_least);
 HWY_EXPORT(dot_matrix);
@@ -341,6 +466,28 @@ bool all_finite(const float* a, std::size_t n) { return HWY_DYNAMIC_DISPATCH(all
 
 float dot_i8(const float* q, const std::int8_t* v, std::size_t n) {
   return HWY_DYNAMIC_DISPATCH(dot_i8)(q, v, n);
+}
+
+float quantize_query(const float* q, std::size_t n, std::int16_t* levels) {
+  constexpr double kMostLevels = 1 << 24;  // sum |level| * 128 fits 32 bits
+  double sum = 0;
+  float largest = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float magnitude = std::fabs(q[i]);
+    sum += magnitude;
+    largest = std::max(largest, magnitude);
+  }
+  // Rounding adds less than one level to each; the millionth covers what float loses.
+  const double least = std::max(largest / 32767.0, sum / (kMostLevels - 2 * static_cast<double>(n)));
+  const float scale = std::max(static_cast<float>(least * (1 + 1e-6)), std::numeric_limits<float>::min());
+  const float inverse = 1 / scale;
+  for (std::size_t i = 0; i < n; ++i) levels[i] = static_cast<std::int16_t>(std::lrintf(q[i] * inverse));
+  return scale;
+}
+
+void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+                 std::size_t n, float* out) {
+  HWY_DYNAMIC_DISPATCH(dot_i8_rows)(levels, scale, rows, count, n, out);
 }
 
 float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std::size_t n) {

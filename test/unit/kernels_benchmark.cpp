@@ -108,6 +108,42 @@ BENCHMARK(adc_candidates)
     ->Args({50, 0, 200})
     ->Args({50, 0, 1000});
 
+// Codes on pages of 8 kB, as the buffer pool has them, in random order: what of the scan is waiting for
+// memory. The working set should exceed a cache; `ahead`: each call brings the next page closer.
+void adc_pages(benchmark::State& state) {
+  constexpr std::size_t kPage = 8192, kOffset = 112, kBlocks = 50, kGroups = 9;
+  const std::size_t pages = static_cast<std::size_t>(state.range(0)) * 1'000'000 / kPage;
+  const bool ahead = state.range(1) != 0;
+  const Leaves leaves(kBlocks, false);
+  std::mt19937_64 random(1);
+  std::vector<std::uint64_t> memory(pages * kPage / sizeof(std::uint64_t));
+  for (std::uint64_t& word : memory) word = random();
+  std::vector<const std::uint8_t*> order(pages);
+  for (std::size_t i = 0; i < pages; ++i) {
+    order[i] = reinterpret_cast<const std::uint8_t*>(memory.data()) + i * kPage + kOffset;
+  }
+  std::shuffle(order.begin(), order.end(), random);
+  std::vector<Candidate> candidates(CandidateBuffer::capacity_for(1));
+  CandidateBuffer buffer(candidates, 1);
+  buffer.push({0.001F * static_cast<float>(leaves.table.max_sum - 1), 0, 0});
+  buffer.finish();
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < pages; ++i) {
+      CodeRun run{order[i], kGroups * kGroupSize, 0, 0, 0};
+      if (ahead) {
+        run.next = order[(i + 1) % pages];
+        run.next_bytes = kGroups * group_bytes(kBlocks, false);
+      }
+      adc_scan(leaves.table, run, buffer);
+    }
+  }
+  const std::int64_t calls = state.iterations() * static_cast<std::int64_t>(pages);
+  state.counters["ns/code"] = benchmark::Counter(static_cast<double>(calls) * kGroups * kGroupSize * 1e-9,
+                                                 benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.SetBytesProcessed(calls * static_cast<std::int64_t>(kGroups * group_bytes(kBlocks, false)));
+}
+BENCHMARK(adc_pages)->ArgNames({"MB", "ahead"})->ArgsProduct({{10, 60, 200}, {0, 1}});
+
 void adc_all_scores(benchmark::State& state) {
   const Leaves leaves(static_cast<std::size_t>(state.range(0)), state.range(1) != 0);
   std::vector<float> scores(Leaves::kCodesPerLeaf);
@@ -132,6 +168,25 @@ void dot_i8_kernel(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * 64);
 }
 BENCHMARK(dot_i8_kernel)->Arg(100)->Arg(384)->Arg(768);
+
+// The centroids of an index against one query, the query's quantisation included.
+void dot_i8_rows_kernel(benchmark::State& state) {
+  const std::size_t dims = static_cast<std::size_t>(state.range(0)), count = 580;
+  const std::vector<float> q = normals(dims, 1);
+  std::vector<std::int8_t> rows(dims * count);
+  std::size_t i = 0;
+  for (std::int8_t& level : rows) level = static_cast<std::int8_t>(i++ * 37);
+  std::vector<std::int16_t> levels(dims);
+  std::vector<float> dots(count);
+  for (auto _ : state) {
+    const float scale = quantize_query(q.data(), dims, levels.data());
+    dot_i8_rows(levels.data(), scale, rows.data(), count, dims, dots.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["ns/row"] = benchmark::Counter(static_cast<double>(state.iterations() * 580) * 1e-9,
+                                                benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(dot_i8_rows_kernel)->Arg(100)->Arg(384)->Arg(768);
 
 void squared_distance_i8_kernel(benchmark::State& state) {
   const std::size_t dims = static_cast<std::size_t>(state.range(0));

@@ -94,6 +94,61 @@ TEST(Kernels, LevelsWithinTheirBounds) {
   });
 }
 
+// The same bits as a plain loop, for any number of rows; whatever a query's scale, within its bound.
+TEST(Kernels, ManyRowsOfLevels) {
+  std::mt19937 random(5);
+  std::vector<std::int8_t> rows(9 * 768);
+  for (std::int8_t& level : rows) level = static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127);
+  on_every_target([&] {
+    for (const std::size_t n : lengths()) {
+      for (const float magnitude : {1.0F, 1e-30F, 1e30F}) {
+        std::vector<float> q = normals(n, 6);
+        for (float& x : q) x *= magnitude;
+        std::vector<std::int16_t> levels(n);
+        const float scale = quantize_query(q.data(), n, levels.data());
+        ASSERT_GT(scale, 0);
+        for (std::size_t i = 0; i < n; ++i)
+          ASSERT_LE(std::fabs(q[i] - double{scale} * levels[i]), 0.51 * scale);
+        for (const std::size_t count : {0, 1, 2, 3, 4, 5, 9}) {
+          std::vector<float> out(count + 1, -77.0F);
+          const std::vector<std::int8_t> exact(rows.begin(),
+                                               rows.begin() + static_cast<std::ptrdiff_t>(count * n));
+          dot_i8_rows(levels.data(), scale, exact.data(), count, n, out.data());
+          for (std::size_t r = 0; r < count; ++r) {
+            std::int32_t sum = 0;
+            for (std::size_t i = 0; i < n; ++i) sum += levels[i] * exact[r * n + i];
+            ASSERT_EQ(out[r], scale * static_cast<float>(sum)) << n << " " << r;
+          }
+          ASSERT_EQ(out.back(), -77.0F);
+        }
+      }
+    }
+  });
+}
+
+TEST(Kernels, ManyRowsOfTheLargestLevels) {
+  on_every_target([] {
+    for (const std::size_t n : {1, 7, 500, 517, 1536, 16000}) {
+      for (const int level : {-128, 127}) {
+        for (const float x : {-1.0F, 1.0F, -3e38F, 1e-40F, 0.0F}) {
+          const std::vector<float> q(n, x);
+          const std::vector<std::int8_t> rows(2 * n, static_cast<std::int8_t>(level));
+          std::vector<std::int16_t> levels(n);
+          const float scale = quantize_query(q.data(), n, levels.data());
+          float out[2];
+          dot_i8_rows(levels.data(), scale, rows.data(), 2, n, out);
+          const double want = double{x} * level * static_cast<double>(n);
+          const double step = 0.51 * scale * 128 * static_cast<double>(n);
+          for (const float dot : out) {
+            if (std::fabs(want) > 1e38) continue;
+            ASSERT_NEAR(dot, want, step + 1e-6 * std::fabs(want)) << n << " " << x;
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(Kernels, FiniteMeansEveryOne) {
   on_every_target([] {
     for (const std::size_t n : lengths()) {
