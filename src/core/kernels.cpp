@@ -345,18 +345,23 @@ void dot_pairs(const float* a, std::size_t rows, const float* b, std::size_t col
 void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,
                 float* out) {
   if (rows < kFewRows || columns < kFewRows) return dot_pairs(a, rows, b, columns, dims, out);
-  HWY_ALIGN float tile[kRowBlock * kPanelColumns];
   for (std::size_t i = 0; i < rows; i += kRowBlock) {
     const std::size_t block_rows = std::min(kRowBlock, rows - i);
     std::size_t j = 0;
     for (; j + kPanelColumns <= columns; j += kPanelColumns) {
-      multiply_panel(a + i * dims, block_rows, b + j * dims, kPanelColumns, dims, out + i * columns + j,
-                     columns);
+      multiply_panel<kPanelColumns>(a + i * dims, block_rows, b + j * dims, kPanelColumns, dims,
+                                    out + i * columns + j, columns);
+    }
+    if (j + kHalfPanel <= columns) {
+      multiply_panel<kHalfPanel>(a + i * dims, block_rows, b + j * dims, kHalfPanel, dims,
+                                 out + i * columns + j, columns);
+      j += kHalfPanel;
     }
     if (j == columns) continue;
-    multiply_panel(a + i * dims, block_rows, b + j * dims, columns - j, dims, tile, kPanelColumns);
+    HWY_ALIGN float tile[kRowBlock * kHalfPanel];
+    multiply_panel<kHalfPanel>(a + i * dims, block_rows, b + j * dims, columns - j, dims, tile, kHalfPanel);
     for (std::size_t r = 0; r < block_rows; ++r) {
-      std::copy_n(tile + r * kPanelColumns, columns - j, out + (i + r) * columns + j);
+      std::copy_n(tile + r * kHalfPanel, columns - j, out + (i + r) * columns + j);
     }
   }
 }
@@ -402,7 +407,8 @@ void nearest_by_panels(const float* points, std::size_t n, const float* centroid
       float panel_half_norms[kPanelColumns];
       std::fill(std::copy_n(half_norms + j, columns, panel_half_norms), std::end(panel_half_norms),
                 kInfinity);
-      multiply_panel(points + i * dims, rows, centroids + j * dims, columns, dims, tile, kPanelColumns);
+      multiply_panel<kPanelColumns>(points + i * dims, rows, centroids + j * dims, columns, dims, tile,
+                                    kPanelColumns);
       for (std::size_t r = 0; r < rows; ++r) {
         update_nearest(tile + r * kPanelColumns, panel_half_norms, j, nearest[i + r], distance[i + r]);
       }

@@ -3,7 +3,7 @@
 //
 // Both operands are row-major, and out = A B^T. Columns (rows of B) are taken a panel at a time:
 //
-//   panel[k][j]   k < depth <= kDepthBlock, j < kPanelColumns     B's values transposed, zero where B has no
+//   panel[k][j]   k < depth <= kDepthBlock, j < kPanelColumns    B's values transposed, zero where B has no
 //   column
 //
 // so that one broadcast from a row of A meets whole vectors of columns. kTileRows x kPanelColumns sums stay
@@ -30,74 +30,80 @@ namespace hn = hwy::HWY_NAMESPACE;
 using FloatVectors = hn::ScalableTag<float>;
 
 // Two vectors of columns; with kTileRows rows they fill the registers: 32 of AVX-512 and AArch64, 16
-// elsewhere.
+// elsewhere. Where few columns are left, a panel has half as many.
 inline constexpr std::size_t kPanelColumns = 2 * hn::MaxLanes(FloatVectors());
+inline constexpr std::size_t kHalfPanel = kPanelColumns / 2;
 inline constexpr std::size_t kTileRows = (HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64) ? 12 : 6;
 inline constexpr std::size_t kDepthBlock = 256;
 inline constexpr std::size_t kRowBlock = 256;
 
 // Transposes `columns` rows of b, `depth` values of each, into a panel.
+template <std::size_t kColumns>
 inline void pack_panel(const float* b, std::size_t columns, std::size_t dims, std::size_t depth,
                        float* panel) {
-  for (std::size_t j = 0; j < kPanelColumns; ++j) {
-    for (std::size_t k = 0; k < depth; ++k)
-      panel[k * kPanelColumns + j] = j < columns ? b[j * dims + k] : 0.0F;
+  for (std::size_t j = 0; j < kColumns; ++j) {
+    for (std::size_t k = 0; k < depth; ++k) panel[k * kColumns + j] = j < columns ? b[j * dims + k] : 0.0F;
   }
 }
 
 // out[r][j] (+)= sum over the panel's depth of a[r][k] * panel[k][j].
-template <std::size_t kRows>
+template <std::size_t kColumns, std::size_t kRows>
 HWY_INLINE void multiply_tile(const float* HWY_RESTRICT a, std::size_t dims, const float* HWY_RESTRICT panel,
                               std::size_t depth, bool accumulate, float* HWY_RESTRICT out,
                               std::size_t stride) {
   const FloatVectors d;
   const std::size_t lanes = hn::Lanes(d);
-  hn::Vec<FloatVectors> left[kRows];
-  hn::Vec<FloatVectors> right[kRows];
+  constexpr std::size_t kVectors = kColumns / hn::MaxLanes(FloatVectors());
+  hn::Vec<FloatVectors> sums[kRows][kVectors];
   HWY_UNROLL(12)
   for (std::size_t r = 0; r < kRows; ++r) {
-    left[r] = accumulate ? hn::LoadU(d, out + r * stride) : hn::Zero(d);
-    right[r] = accumulate ? hn::LoadU(d, out + r * stride + lanes) : hn::Zero(d);
+    HWY_UNROLL(2)
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      sums[r][v] = accumulate ? hn::LoadU(d, out + r * stride + v * lanes) : hn::Zero(d);
+    }
   }
-  for (std::size_t k = 0; k < depth; ++k, panel += kPanelColumns) {
-    const auto panel_left = hn::Load(d, panel);
-    const auto panel_right = hn::Load(d, panel + lanes);
+  for (std::size_t k = 0; k < depth; ++k, panel += kColumns) {
+    hn::Vec<FloatVectors> columns[kVectors];
+    HWY_UNROLL(2)
+    for (std::size_t v = 0; v < kVectors; ++v) columns[v] = hn::Load(d, panel + v * lanes);
     HWY_UNROLL(12)
     for (std::size_t r = 0; r < kRows; ++r) {
       const auto value = hn::Set(d, a[r * dims + k]);
-      left[r] = hn::MulAdd(value, panel_left, left[r]);
-      right[r] = hn::MulAdd(value, panel_right, right[r]);
+      HWY_UNROLL(2)
+      for (std::size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(value, columns[v], sums[r][v]);
     }
   }
   HWY_UNROLL(12)
   for (std::size_t r = 0; r < kRows; ++r) {
-    hn::StoreU(left[r], d, out + r * stride);
-    hn::StoreU(right[r], d, out + r * stride + lanes);
+    HWY_UNROLL(2)
+    for (std::size_t v = 0; v < kVectors; ++v) hn::StoreU(sums[r][v], d, out + r * stride + v * lanes);
   }
 }
 
 // As many tiles of kRows rows as fit from row `r` on; returns the first row left.
-template <std::size_t kRows>
+template <std::size_t kColumns, std::size_t kRows>
 HWY_INLINE std::size_t multiply_tiles(std::size_t r, const float* a, std::size_t rows, std::size_t dims,
                                       const float* panel, std::size_t depth, bool accumulate, float* out,
                                       std::size_t stride) {
   for (; r + kRows <= rows; r += kRows) {
-    multiply_tile<kRows>(a + r * dims, dims, panel, depth, accumulate, out + r * stride, stride);
+    multiply_tile<kColumns, kRows>(a + r * dims, dims, panel, depth, accumulate, out + r * stride, stride);
   }
   return r;
 }
 
-// out[i * stride + j] = <row i of a, row j of b> for j < kPanelColumns; zero where j >= columns.
+// out[i * stride + j] = <row i of a, row j of b> for j < kColumns; zero where j >= columns.
+template <std::size_t kColumns>
 inline void multiply_panel(const float* a, std::size_t rows, const float* b, std::size_t columns,
                            std::size_t dims, float* out, std::size_t stride) {
-  HWY_ALIGN float panel[kDepthBlock * kPanelColumns];
+  HWY_ALIGN float panel[kDepthBlock * kColumns];
   std::size_t k = 0;
   do {
     const std::size_t depth = std::min(kDepthBlock, dims - k);
-    pack_panel(b + k, columns, dims, depth, panel);
-    std::size_t r = multiply_tiles<kTileRows>(0, a + k, rows, dims, panel, depth, k > 0, out, stride);
-    r = multiply_tiles<3>(r, a + k, rows, dims, panel, depth, k > 0, out, stride);
-    multiply_tiles<1>(r, a + k, rows, dims, panel, depth, k > 0, out, stride);
+    pack_panel<kColumns>(b + k, columns, dims, depth, panel);
+    std::size_t r =
+        multiply_tiles<kColumns, kTileRows>(0, a + k, rows, dims, panel, depth, k > 0, out, stride);
+    r = multiply_tiles<kColumns, 3>(r, a + k, rows, dims, panel, depth, k > 0, out, stride);
+    multiply_tiles<kColumns, 1>(r, a + k, rows, dims, panel, depth, k > 0, out, stride);
     k += depth;
   } while (k < dims);
 }
