@@ -139,10 +139,15 @@ class Build {
       entry.tid = child_pointer(partition.head);
       entry.scale = partition.scale;
       entry.vector = model().centroid(p);
-      entry.inner = {.sigma = partition.sigma, .count = partition.count};
+      entry.inner = {.sigma = partition.sigma, .count = partition.count, .group = partition.group};
       writer.add(entry);
     }
     model().meta.root = writer.finish();
+    const std::size_t groups = model().meta.groups;
+    if (!describe_groups(model(), palloc_span<PartitionGroup>(groups),
+                         palloc_span<float>(groups * model().meta.dims))) {
+      elog(ERROR, "partitions are not in the order of their groups");
+    }
   }
 
   BuildTarget target_;

@@ -128,7 +128,7 @@ void Calibrator::replay(Relation index, const Model& model, std::size_t q, Repla
   bool shallow = true;
   bool deep = is_deep(q);
   while (state.query.leaves_left() > 0) {
-    const RankedLeaf leaf = state.query.next_leaf();
+    const RankedLeaf leaf = state.query.next_leaf(model);
     call_core([&] {
       shallow = shallow && state.offer(state.shallow, leaf);
       deep = deep && state.offer(state.deep, leaf);

@@ -23,6 +23,8 @@ namespace {
 constexpr double kCodeCost = 0.05;
 constexpr double kComponentCost = 0.02;
 constexpr double kCandidateCost = 8;
+// A query looks into groups with about this share of all partitions.
+constexpr double kRankedShare = 0.4;
 // Pages that even the cheapest scan reads at random, one of codes and one of vectors: a tiny table is sorted.
 constexpr double kFewestPages = 2;
 
@@ -46,10 +48,13 @@ ScanCost scan_cost(Oid index_oid, double rows, double wanted) {
   const Model& model = open_model(index);
   const double dims = std::max(1U, model.meta.dims);
   const SearchPlan plan = plan_search(model, settings.target_recall, wanted);
-  const auto leaves = static_cast<double>(model.partitions.size());
+  const auto ranked = model.groups.size() > 1
+                          ? static_cast<double>(model.groups.size()) +
+                                kRankedShare * static_cast<double>(model.partitions.size())
+                          : static_cast<double>(model.partitions.size());
   const Cost everything = cpu_operator_cost * rows * (kComponentCost * dims + 1);
   const Cost first = cpu_operator_cost *
-                     (leaves * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
+                     (ranked * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
                       plan.candidates * kCandidateCost);
   index_close(index, NoLock);
   return {plan.exhaustive ? everything : std::min(first, everything), everything};

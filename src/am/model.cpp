@@ -2,6 +2,7 @@
 #include "am/model.hpp"
 
 #include "am/posting_list.hpp"
+#include "core/kernels.hpp"
 
 namespace scann::am {
 namespace {
@@ -34,11 +35,15 @@ struct ChunkLayout {
       : floats(align_up(sizeof(Model))),
         partitions(floats + align_up(meta.model_floats * sizeof(float))),
         centroids(partitions + align_up((meta.height > 0 ? meta.leaves : 0) * sizeof(Partition))),
-        buffers(centroids + align_up(meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)),
+        groups(centroids + align_up(meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)),
+        centers(groups + align_up(meta.groups * sizeof(PartitionGroup))),
+        buffers(centers + align_up(meta.groups * meta.dims * sizeof(float))),
         size(buffers + blocks * sizeof(Buffer)) {}
   std::size_t floats;
   std::size_t partitions;
   std::size_t centroids;
+  std::size_t groups;
+  std::size_t centers;
   std::size_t buffers;
   std::size_t size;
 };
@@ -66,7 +71,8 @@ void read_partitions(Relation index, const Model& model, Partition* partitions, 
                                 .sigma = fields.sigma,
                                 .count = fields.count,
                                 .scale = slot->scale,
-                                .half_norm = half_squared_norm(vector, slot->scale, model.meta.dims)};
+                                .half_norm = half_squared_norm(vector, slot->scale, model.meta.dims),
+                                .group = fields.group};
                 });
   if (found != model.meta.leaves) report_corruption(index, model.meta.root, "too few partitions");
 }
@@ -89,7 +95,8 @@ void check_meta(Relation index, const MetaPage& meta) {
       (meta.dims > 0 && (meta.leaves == 0 || meta.leaves > blocks || meta.root >= blocks)) ||
       meta.nulls >= blocks || (meta.model_floats > 0 && meta.model_head >= blocks) ||
       meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation ||
-      (meta.height > 0) != (meta.dims_per_block > 0) || (meta.calibrated != 0 && meta.height == 0) ||
+      (meta.height > 0) != (meta.dims_per_block > 0) || (meta.height > 0) != (meta.groups > 0) ||
+      meta.groups > meta.leaves || (meta.calibrated != 0 && meta.height == 0) ||
       (meta.calibrated != 0 && !possible_efforts(meta))) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
@@ -141,6 +148,11 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     read_partitions(index, *model, partitions, centroids);
     model->partitions = {partitions, meta.leaves};
     model->centroids = centroids;
+    if (!describe_groups(
+            *model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},
+            {reinterpret_cast<float*>(chunk + layout.centers), std::size_t{meta.groups} * meta.dims})) {
+      report_corruption(index, meta.root, "the partitions' groups are out of order");
+    }
   }
   return model;
 }
@@ -208,6 +220,39 @@ MetaPage empty_meta(Metric metric) {
   meta.nulls = InvalidBlockNumber;
   meta.model_head = InvalidBlockNumber;
   return meta;
+}
+
+bool describe_groups(Model& model, std::span<PartitionGroup> groups, std::span<float> centers) {
+  const std::size_t dims = model.meta.dims;
+  const auto partitions = model.partitions;
+  std::uint32_t end = 0;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    PartitionGroup& group = groups[g] = {.first = end, .end = end, .sigma = 0, .spread = 0, .half_norm = 0};
+    while (group.end < partitions.size() && partitions[group.end].group == g) ++group.end;
+    end = group.end;
+    if (group.end == group.first) return false;
+    const auto center = centers.subspan(g * dims, dims);
+    const auto size = static_cast<float>(group.end - group.first);
+    std::fill(center.begin(), center.end(), 0.0F);
+    float variance = 0;
+    double norms = 0;
+    for (std::size_t p = group.first; p < group.end; ++p) {
+      const std::int8_t* centroid = model.centroid(p);
+      const float scale = partitions[p].scale / size;
+      for (std::size_t k = 0; k < dims; ++k) center[k] += scale * static_cast<float>(centroid[k]);
+      variance += partitions[p].sigma * partitions[p].sigma / size;
+      norms += partitions[p].half_norm / size;
+    }
+    group.sigma = std::sqrt(variance);
+    const double half_norm = 0.5 * inner_product(center.data(), center.data(), dims);
+    group.half_norm = static_cast<float>(half_norm);
+    // The mean of ||c - centre||^2 is that of ||c||^2 less ||centre||^2.
+    group.spread =
+        static_cast<float>(std::sqrt(std::max(0.0, 2 * (norms - half_norm)) / static_cast<double>(dims)));
+  }
+  model.groups = groups;
+  model.group_centers = centers.data();
+  return end == partitions.size();
 }
 
 void reserve_meta(Relation index, ForkNumber fork) {

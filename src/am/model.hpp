@@ -41,6 +41,7 @@ struct MetaPage {
   uint8 calibrated;       // 1: `efforts` is filled in
   uint32 dims_per_block;  // of the leaf lists' codes; 0 = leaves have no codes
   uint32 leaves;          // number of partitions; 1 at height 0
+  uint32 groups;          // of partitions; 1: every query ranks all of them
   uint32 rows;            // rows with a vector at build, saturated
   float threshold;        // T of the score-aware loss, absolute; 0 = isotropic
   float effective_dims;
@@ -66,6 +67,16 @@ struct Partition {
   uint32 count;
   float scale;      // of its int8 centroid
   float half_norm;  // ||c||^2 / 2 of the decoded centroid
+  uint32 group;
+};
+
+// Partitions whose centroids lie together: the level of the tree above them.
+struct PartitionGroup {
+  uint32 first;  // its partitions: [first, end)
+  uint32 end;
+  float sigma;      // their mean sigma (root mean square)
+  float spread;     // standard deviation of their centroids from the group's centre, in each dimension
+  float half_norm;  // ||centre||^2 / 2
 };
 
 // Points into its own chunk of memory. Read-only; do not keep across anything that may process invalidations.
@@ -80,7 +91,9 @@ struct Model {
   std::span<const float> rotation;
   std::span<const Partition> partitions;
   const std::int8_t* centroids;  // partitions x dims
-  RecentBuffers buffers;         // of the blocks that existed when the model was read
+  std::span<const PartitionGroup> groups;
+  const float* group_centers;  // groups x dims: means of decoded centroids
+  RecentBuffers buffers;       // of the blocks that existed when the model was read
 
   bool has_codes() const { return meta.dims_per_block > 0; }
   const std::int8_t* centroid(std::size_t partition) const { return centroids + partition * meta.dims; }
@@ -99,6 +112,10 @@ ListGeometry null_geometry();
 
 // A meta page for an index without vectors; the caller fills in `nulls`.
 MetaPage empty_meta(Metric metric);
+
+// Fills in what groups follow from: the partitions and centroids of `model`. `groups`: meta.groups;
+// `centers`: groups x dims. Partitions whose group numbers are not as they should be give false.
+[[nodiscard]] bool describe_groups(Model& model, std::span<PartitionGroup> groups, std::span<float> centers);
 
 // Reserves block 0 of a fresh index, and fills it in. Not WAL-logged.
 void reserve_meta(Relation index, ForkNumber fork);

@@ -83,8 +83,9 @@ enum class NullReason : ErrorBound { kNull = 0, kZeroVector = 1 };
 struct InnerFields {
   float sigma;   // standard deviation of the partition's residuals in each dimension
   uint32 count;  // rows below it when last counted
+  uint32 group;  // of centroids that lie together; ascending in the list, without gaps
 };
-static_assert(sizeof(InnerFields) == 8);
+static_assert(sizeof(InnerFields) == 12);
 
 struct CodePageHeader {
   uint32 entries;           // slots used, void ones included

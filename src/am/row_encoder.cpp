@@ -1,6 +1,7 @@
 // Reading, centring, assigning and encoding vectors.
 #include "am/row_encoder.hpp"
 
+#include "core/centroid_groups.hpp"
 #include "core/kernels.hpp"
 
 namespace scann::am {
@@ -45,19 +46,38 @@ void center(const Model& model, std::span<const float> vector, std::span<float> 
   std::transform(vector.begin(), vector.end(), model.mean.begin(), out.begin(), std::minus<>());
 }
 
-std::size_t nearest_partition(const Model& model, std::span<const float> vector) {
-  std::size_t best = 0;
-  float best_score = -std::numeric_limits<float>::infinity();
-  for (std::size_t p = 0; p < model.partitions.size(); ++p) {
+namespace {
+
+struct NearestPartition {
+  std::size_t partition = 0;
+  float score = -std::numeric_limits<float>::infinity();
+};
+
+void search_group(const Model& model, const PartitionGroup& group, std::span<const float> vector,
+                  NearestPartition& best) {
+  for (std::size_t p = group.first; p < group.end; ++p) {
     const Partition& partition = model.partitions[p];
     const float score =
         partition.scale * dot_i8(vector.data(), model.centroid(p), vector.size()) - partition.half_norm;
-    if (score > best_score) {
-      best = p;
-      best_score = score;
-    }
+    if (score > best.score) best = {p, score};
   }
-  return best;
+}
+
+}  // namespace
+
+std::size_t nearest_partition(const Model& model, std::span<const float> vector) {
+  const auto ranked = palloc_span<std::pair<float, std::uint32_t>>(model.groups.size());
+  const auto products = palloc_span<float>(model.groups.size());
+  dot_matrix(vector.data(), 1, model.group_centers, ranked.size(), vector.size(), products.data());
+  for (std::uint32_t g = 0; g < ranked.size(); ++g) ranked[g] = {model.groups[g].half_norm - products[g], g};
+  const std::size_t probed = std::min(kProbedGroups, ranked.size());
+  std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(probed), ranked.end());
+  NearestPartition best;
+  for (const auto& [distance, group] : ranked.first(probed))
+    search_group(model, model.groups[group], vector, best);
+  pfree(products.data());
+  pfree(ranked.data());
+  return best.partition;
 }
 
 void decode_centroid(const Model& model, std::size_t partition, std::span<float> out) {

@@ -41,7 +41,8 @@ double norm_of(std::span<const float> vector);
 // Subtracts the mean of a Euclidean index; `vector` and `out` may be the same memory.
 void center(const Model& model, std::span<const float> vector, std::span<float> out);
 
-// The partition of least squared distance to its decoded int8 centroid; `vector` is centred.
+// The partition of least squared distance to its decoded int8 centroid, looked for as
+// CentroidGroups::assign() does; `vector` is centred.
 std::size_t nearest_partition(const Model& model, std::span<const float> vector);
 
 // The decoded centroid of a partition: dims floats.

@@ -76,7 +76,7 @@ BlockOrder::BlockOrder(BlockNumber blocks) : blocks_(std::max<BlockNumber>(block
 }
 
 std::size_t default_leaves(double rows) {
-  return static_cast<std::size_t>(std::max(1.0, std::round(std::sqrt(rows))));
+  return static_cast<std::size_t>(std::max(1.0, std::round(0.5 * std::pow(rows, 0.6))));
 }
 
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,

@@ -27,7 +27,7 @@ class BlockOrder {
   uint64 stride_;
 };
 
-// The number of leaves for a table of so many rows.
+// The number of leaves for a table of so many rows: their square root at 1,024 rows, twice that at a million.
 std::size_t default_leaves(double rows);
 
 // Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows

@@ -298,7 +298,7 @@ class Scan {
     std::size_t held = 0;
     while (held > 0 || query_->leaves_left() > 0) {
       for (; held < leaves.size() && query_->leaves_left() > 0; ++held) {
-        leaves[held] = query_->next_leaf();
+        leaves[held] = query_->next_leaf(model);
         model.buffers.touch(index_, model.partitions[leaves[held].partition].head);
       }
       // The last one waits until the leaf behind it is known, unless there is none.

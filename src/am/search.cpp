@@ -16,10 +16,12 @@ bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
 Query::Query(const Model& model)
     : vector_(palloc_span<float>(model.meta.dims)),
       rotated_(palloc_span<float>(model.meta.dims)),
+      levels_(palloc_span<std::int16_t>(model.meta.dims)),
       scratch_(palloc_span<float>(model.has_codes() ? lookup_table_scratch_floats(model.shape) : 0)),
       entries_(palloc_span<std::uint8_t>(model.leaf.blocks() * kCodewords)),
       leaf_scores_(palloc_span<float>(model.partitions.size())),
-      ranked_(palloc_span<RankedLeaf>(model.partitions.size())) {}
+      group_products_(palloc_span<float>(model.groups.size())),
+      ranked_(palloc_span<RankedLeaf>(model.partitions.size() + model.groups.size())) {}
 
 void Query::prepare(const Model& model, std::span<const float> vector) {
   std::copy(vector.begin(), vector.end(), vector_.begin());
@@ -28,38 +30,89 @@ void Query::prepare(const Model& model, std::span<const float> vector) {
     // The order of inner products does not depend on the query's norm; a unit query cannot overflow.
     for (float& x : vector_) x = static_cast<float>(x / norm_);
   }
+  level_ = quantize_query(vector_.data(), vector_.size(), levels_.data());
   if (!model.has_codes()) return;
   rotate(model.meta.rotation, model.rotation, vector_, rotated_);
   table_ = build_lookup_table(model.shape, model.codewords, rotated_, scratch_, entries_);
 }
 
-void Query::rank_leaves(const Model& model) {
-  const bool euclidean = model.meta.metric == Metric::kEuclidean;
-  by_count_ = euclidean;
-  margin_unit_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
-  for (std::size_t p = 0; p < model.partitions.size(); ++p) {
-    const Partition& partition = model.partitions[p];
-    const std::int8_t* centroid = model.centroid(p);
-    float bound = 0;
-    if (euclidean) {
-      leaf_scores_[p] =
-          -0.5F * squared_distance_i8(vector_.data(), centroid, partition.scale, vector_.size());
-      bound = leaf_scores_[p];
-    } else {
-      leaf_scores_[p] = partition.scale * dot_i8(vector_.data(), centroid, vector_.size());
-      bound = leaf_scores_[p] + kLeafSigmas * partition.sigma;
+void Query::score_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
+  if (by_count_) {
+    for (std::uint32_t p = first; p < end; ++p) {
+      leaf_scores_[p] = -0.5F * squared_distance_i8(vector_.data(), model.centroid(p),
+                                                    model.partitions[p].scale, vector_.size());
     }
-    ranked_[p] = {.bound = bound, .partition = static_cast<std::uint32_t>(p), .position = 0};
+    return;
   }
-  leaves_left_ = ranked_.size();
-  std::make_heap(ranked_.begin(), ranked_.end(), lower_bound_first);
+  dot_i8_rows(levels_.data(), level_, model.centroid(first), end - first, vector_.size(),
+              leaf_scores_.data() + first);
+  for (std::uint32_t p = first; p < end; ++p) leaf_scores_[p] *= model.partitions[p].scale;
 }
 
-RankedLeaf Query::next_leaf() {
-  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(leaves_left_),
+// How good the best leaf of a group may well look: its score and its sigma as those of a typical one, and
+// kLeafSigmas times the spread of centroids, as seen from the query, better.
+RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
+  const PartitionGroup& group = model.groups[number];
+  const auto id = static_cast<std::uint32_t>(model.partitions.size() + number);
+  const float product = group_products_[number];
+  if (!by_count_)
+    return {.bound = product + kLeafSigmas * (group.sigma + group.spread), .partition = id, .position = 0};
+  const auto norm = static_cast<float>(norm_);
+  const float squared = std::max(0.0F, norm * norm - 2 * product + 2 * group.half_norm);
+  const float spread = group.spread * (kLeafSigmas * std::sqrt(squared) -
+                                       0.5F * group.spread * static_cast<float>(vector_.size()));
+  return {.bound = std::min(0.0F, spread - 0.5F * squared), .partition = id, .position = 0};
+}
+
+void Query::rank_members(const Model& model, const PartitionGroup& group) {
+  score_leaves(model, group.first, group.end);
+  for (std::uint32_t p = group.first; p < group.end; ++p) {
+    const float reach = by_count_ ? 0 : kLeafSigmas * model.partitions[p].sigma;
+    ranked_[ranked_size_++] = {.bound = leaf_scores_[p] + reach, .partition = p, .position = 0};
+  }
+}
+
+void Query::rank_leaves(const Model& model) {
+  by_count_ = model.meta.metric == Metric::kEuclidean;
+  margin_unit_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
+  ranked_size_ = taken_ = 0;
+  last_bound_ = std::numeric_limits<float>::infinity();
+  if (model.groups.size() <= 1) {
+    for (const PartitionGroup& group : model.groups) rank_members(model, group);
+  } else {
+    dot_matrix(vector_.data(), 1, model.group_centers, model.groups.size(), vector_.size(),
+               group_products_.data());
+    for (std::size_t g = 0; g < model.groups.size(); ++g) ranked_[ranked_size_++] = rank_group(model, g);
+  }
+  std::make_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_),
+                 lower_bound_first);
+  open_groups(model);
+}
+
+RankedLeaf Query::pop() {
+  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_),
                 lower_bound_first);
-  RankedLeaf leaf = ranked_[--leaves_left_];
-  leaf.position = static_cast<std::uint32_t>(ranked_.size() - leaves_left_ - 1);
+  return ranked_[--ranked_size_];
+}
+
+// Replaces groups at the top of the heap by their leaves.
+void Query::open_groups(const Model& model) {
+  while (ranked_size_ > 0 && ranked_.front().partition >= model.partitions.size()) {
+    const PartitionGroup& group = model.groups[pop().partition - model.partitions.size()];
+    const std::size_t before = ranked_size_;
+    rank_members(model, group);
+    for (std::size_t end = before + 1; end <= ranked_size_; ++end) {
+      std::push_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(end), lower_bound_first);
+    }
+  }
+}
+
+RankedLeaf Query::next_leaf(const Model& model) {
+  RankedLeaf leaf = pop();
+  leaf.position = static_cast<std::uint32_t>(taken_++);
+  open_groups(model);
+  // A group opened late may hold a leaf that should have come before.
+  leaf.bound = last_bound_ = std::min(leaf.bound, last_bound_);
   return leaf;
 }
 

@@ -36,9 +36,10 @@ class Query {
 
   // Makes all leaves available again, in the order in which they are worth visiting.
   void rank_leaves(const Model& model);
-  // The leaf of highest bound not yet taken. Call only while leaves_left() > 0.
-  RankedLeaf next_leaf();
-  std::size_t leaves_left() const { return leaves_left_; }
+  // The leaf of highest bound not yet taken, of those in groups whose own bound is not below it. Call only
+  // while leaves_left() > 0.
+  RankedLeaf next_leaf(const Model& model);
+  std::size_t leaves_left() const { return leaf_scores_.size() - taken_; }
   // What the scores of a leaf's codes have in common.
   float base(const Model& model, std::size_t partition) const;
   // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far
@@ -49,13 +50,26 @@ class Query {
   }
 
  private:
+  void score_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
+  RankedLeaf rank_group(const Model& model, std::size_t group) const;
+  void rank_members(const Model& model, const PartitionGroup& group);
+  void open_groups(const Model& model);
+  RankedLeaf pop();
+
   std::span<float> vector_;
   std::span<float> rotated_;
+  std::span<std::int16_t> levels_;  // the query as multiples of level_, for inner products with centroids
+  float level_ = 0;
   std::span<float> scratch_;
   std::span<std::uint8_t> entries_;
-  std::span<float> leaf_scores_;  // <q,c>, for Euclidean distance -||q - c||^2 / 2
-  std::span<RankedLeaf> ranked_;  // a heap
-  std::size_t leaves_left_ = 0;
+  std::span<float> leaf_scores_;     // <q,c>, for Euclidean distance -||q - c||^2 / 2
+  std::span<float> group_products_;  // <q, group's centre>
+  // A heap of leaves, and of groups not looked into yet, whose numbers begin behind those of the leaves. A
+  // leaf is on top, as long as any are left.
+  std::span<RankedLeaf> ranked_;
+  std::size_t ranked_size_ = 0;
+  std::size_t taken_ = 0;  // leaves
+  float last_bound_ = 0;   // of the leaf taken last
   LookupTable table_{};
   double norm_ = 0;
   float margin_unit_ = 0;

@@ -175,13 +175,14 @@ class Trainer {
     });
     meta_.leaves = static_cast<uint32>(trained);
     out_.partitions = palloc_span<Partition>(trained);
+    group_centroids(out_.centroids.first(trained * sample_.dims));
     auto codes = palloc_span<std::int8_t>(trained * sample_.dims);
     for (std::size_t p = 0; p < trained; ++p) {
       const std::span<float> centroid = out_.centroids.subspan(p * sample_.dims, sample_.dims);
       const ScalarQuantized quantized =
           scalar_quantize(centroid, codes.subspan(p * sample_.dims, sample_.dims));
-      out_.partitions[p] = Partition{
-          .head = InvalidBlockNumber, .sigma = 0, .count = 0, .scale = quantized.scale, .half_norm = 0};
+      out_.partitions[p].head = InvalidBlockNumber;
+      out_.partitions[p].scale = quantized.scale;
     }
     out_.model.partitions = out_.partitions;
     out_.model.centroids = codes.data();
@@ -192,6 +193,22 @@ class Trainer {
       out_.partitions[p].half_norm =
           static_cast<float>(0.5 * inner_product(centroid.data(), centroid.data(), sample_.dims));
     }
+  }
+
+  // Brings centroids into the order of their groups.
+  void group_centroids(std::span<float> centroids) {
+    run_step([&] {
+      const CentroidGroups groups(centroids, sample_.dims, interrupted);
+      if (!groups.ready()) return false;
+      meta_.groups = static_cast<uint32>(groups.groups());
+      for (uint32 g = 0; g < meta_.groups; ++g) {
+        for (std::size_t p = groups.first()[g]; p < groups.first()[g + 1]; ++p) {
+          out_.partitions[p] = Partition{};
+          out_.partitions[p].group = g;
+        }
+      }
+      return true;
+    });
   }
 
   void compute_residuals(std::size_t rows) {
@@ -363,20 +380,18 @@ TrainedModel unflatten(std::byte* bytes) {
 }
 
 PartitionAssigner::PartitionAssigner(const TrainedModel& trained)
-    : centroids_(trained.centroids),
-      dims_(trained.model.meta.dims),
-      half_norms_(palloc_span<float>(trained.partitions.size())),
-      scratch_(palloc_span<float>(nearest_scratch_floats(trained.partitions.size()))),
-      nearest_(palloc_span<std::uint32_t>(kAssignBatch)),
-      distances_(palloc_span<float>(kAssignBatch)) {
-  for (std::size_t p = 0; p < trained.partitions.size(); ++p)
-    half_norms_[p] = trained.partitions[p].half_norm;
+    : dims_(trained.model.meta.dims), nearest_(palloc_span<std::uint32_t>(kAssignBatch)) {
+  const auto first = palloc_span<std::uint32_t>(trained.model.meta.groups + 1);
+  for (std::size_t p = trained.partitions.size(); p-- > 0;)
+    first[trained.partitions[p].group] = static_cast<std::uint32_t>(p);
+  first.back() = static_cast<std::uint32_t>(trained.partitions.size());
+  const std::span<const std::uint32_t> groups = first;
+  groups_ = make_in_context<CentroidGroups>(std::span<const float>(trained.centroids), dims_, groups);
 }
 
 std::span<const std::uint32_t> PartitionAssigner::assign(std::span<const float> rows) {
   const std::size_t n = rows.size() / dims_;
-  nearest_centroids(rows.data(), n, centroids_.data(), half_norms_.data(), half_norms_.size(), dims_,
-                    scratch_.data(), nearest_.data(), distances_.data());
+  groups_->assign(rows.data(), n, nearest_.data());
   return nearest_.first(n);
 }
 

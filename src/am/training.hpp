@@ -4,6 +4,7 @@
 #include "am/model.hpp"
 #include "am/options.hpp"
 #include "am/sampler.hpp"
+#include "core/centroid_groups.hpp"
 
 namespace scann::am {
 
@@ -33,12 +34,9 @@ class PartitionAssigner {
   std::span<const std::uint32_t> assign(std::span<const float> rows);
 
  private:
-  std::span<const float> centroids_;
   std::size_t dims_;
-  std::span<float> half_norms_;
-  std::span<float> scratch_;
+  CentroidGroups* groups_;
   std::span<std::uint32_t> nearest_;
-  std::span<float> distances_;
 };
 
 // `memory`: what training may use beside the sample, in bytes.

@@ -130,7 +130,9 @@ InnerFields measure_partition(Relation index, const ListGeometry& geometry, cons
   const ListCounts counts = count_list(index, geometry, partition.head);
   const bool few = counts.live() < kFewRows;
   const double sigma = few ? partition.sigma : std::sqrt(counts.variance(geometry.dims()));
-  return {.sigma = static_cast<float>(sigma), .count = static_cast<uint32>(counts.live())};
+  return {.sigma = static_cast<float>(sigma),
+          .count = static_cast<uint32>(counts.live()),
+          .group = partition.group};
 }
 
 // Writes the statistics of the partitions whose slots lie on one vector page of the root list.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/centroid_groups.hpp"
 #include "core/kernels.hpp"
 
 namespace scann {
@@ -43,14 +44,11 @@ RowSubset subset(std::span<const float> sample, std::size_t dims, std::size_t at
 class PartitionTrainer {
  public:
   PartitionTrainer(std::span<float> centroids, std::size_t dims, std::size_t leaves, StopPredicate stop)
-      : centroids_(centroids),
-        dims_(dims),
-        leaves_(leaves),
-        stop_(stop),
-        sizes_(leaves),
-        half_norms_(leaves) {
-    const double products = static_cast<double>(leaves) * static_cast<double>(dims);
-    chunk_ = static_cast<std::size_t>(std::clamp(kChunkProducts / products, 8.0, 1024.0));
+      : centroids_(centroids), dims_(dims), leaves_(leaves), stop_(stop), sizes_(leaves) {
+    const double products =
+        static_cast<double>(CentroidGroups::comparisons(leaves)) * static_cast<double>(dims);
+    const auto most = static_cast<double>(CentroidGroups::kBatch);
+    chunk_ = static_cast<std::size_t>(std::clamp(kChunkProducts / products, 8.0, most));
   }
 
   void start_from(const RowSubset& rows, std::uint64_t seed);
@@ -82,7 +80,6 @@ class PartitionTrainer {
   std::vector<std::uint32_t> nearest_;  // leaf of every row of the subset at hand
   std::vector<std::uint32_t> members_;  // its rows, leaf after leaf
   std::vector<std::uint32_t> sizes_;
-  std::vector<float> half_norms_;
 };
 
 // Random rows, all different positions.
@@ -96,13 +93,10 @@ void PartitionTrainer::start_from(const RowSubset& rows, std::uint64_t seed) {
   }
 }
 
-// Finds every row's nearest centroid and counts the leaves' rows.
+// Finds every row's nearest centroid and counts the leaves' rows. May reorder centroids.
 bool PartitionTrainer::assign(const RowSubset& rows) {
-  for (std::size_t leaf = 0; leaf < leaves_; ++leaf) {
-    half_norms_[leaf] = static_cast<float>(inner_product(centroid(leaf), centroid(leaf), dims_) / 2);
-  }
-  std::vector<float> scratch(nearest_scratch_floats(leaves_));
-  std::vector<float> distance(chunk_);
+  CentroidGroups groups(centroids_.first(leaves_ * dims_), dims_, stop_);
+  if (!groups.ready()) return false;
   std::vector<float> gathered(rows.stride > 1 ? chunk_ * dims_ : 0);
   nearest_.resize(rows.count);
   for (std::size_t from = 0; from < rows.count; from += chunk_) {
@@ -113,8 +107,7 @@ bool PartitionTrainer::assign(const RowSubset& rows) {
       for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.row(from + i), dims_, &gathered[i * dims_]);
       chunk = gathered.data();
     }
-    nearest_centroids(chunk, n, centroids_.data(), half_norms_.data(), leaves_, dims_, scratch.data(),
-                      &nearest_[from], distance.data());
+    groups.assign(chunk, n, &nearest_[from]);
   }
   std::fill(sizes_.begin(), sizes_.end(), 0U);
   for (std::uint32_t leaf : nearest_) ++sizes_[leaf];
