@@ -7,6 +7,9 @@
 namespace scann::am {
 namespace {
 
+// Leaves that are put in order at first, about as many as a query visits.
+constexpr std::size_t kFirstLeaves = 128;
+
 bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
   return a.bound != b.bound ? a.bound < b.bound : a.partition > b.partition;
 }
@@ -79,30 +82,57 @@ void Query::rank_leaves(const Model& model) {
   last_bound_ = std::numeric_limits<float>::infinity();
   if (model.groups.size() <= 1) {
     for (const PartitionGroup& group : model.groups) rank_members(model, group);
+    heap_size_ = move_best_to_front();
   } else {
     dot_matrix(vector_.data(), 1, model.group_centers, model.groups.size(), vector_.size(),
                group_products_.data());
     for (std::size_t g = 0; g < model.groups.size(); ++g) ranked_[ranked_size_++] = rank_group(model, g);
+    heap_size_ = ranked_size_;
   }
-  std::make_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_),
-                 lower_bound_first);
+  make_heap();
   open_groups(model);
 }
 
+// Few leaves are visited, so most need not be ordered: puts about kFirstLeaves of highest bound first,
+// judging by a sample, and returns their number.
+std::size_t Query::move_best_to_front() {
+  if (ranked_size_ <= 2 * kFirstLeaves) return ranked_size_;
+  std::array<float, kFirstLeaves> sample;
+  for (std::size_t i = 0; i < sample.size(); ++i) sample[i] = ranked_[i * ranked_size_ / sample.size()].bound;
+  const std::size_t rank = sample.size() * kFirstLeaves / ranked_size_;
+  std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end(),
+                   std::greater<>());
+  const auto end = ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_);
+  const auto rest = std::partition(
+      ranked_.begin(), end, [cut = sample[rank]](const RankedLeaf& leaf) { return leaf.bound >= cut; });
+  return static_cast<std::size_t>(rest - ranked_.begin());
+}
+
+void Query::make_heap() {
+  std::make_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(heap_size_),
+                 lower_bound_first);
+}
+
 RankedLeaf Query::pop() {
-  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_),
+  if (heap_size_ == 0) {
+    heap_size_ = ranked_size_;
+    make_heap();
+  }
+  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(heap_size_),
                 lower_bound_first);
-  return ranked_[--ranked_size_];
+  const RankedLeaf top = ranked_[--heap_size_];
+  ranked_[heap_size_] = ranked_[--ranked_size_];
+  return top;
 }
 
 // Replaces groups at the top of the heap by their leaves.
 void Query::open_groups(const Model& model) {
   while (ranked_size_ > 0 && ranked_.front().partition >= model.partitions.size()) {
     const PartitionGroup& group = model.groups[pop().partition - model.partitions.size()];
-    const std::size_t before = ranked_size_;
     rank_members(model, group);
-    for (std::size_t end = before + 1; end <= ranked_size_; ++end) {
-      std::push_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(end), lower_bound_first);
+    while (heap_size_ < ranked_size_) {
+      std::push_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(++heap_size_),
+                     lower_bound_first);
     }
   }
 }

@@ -54,6 +54,8 @@ class Query {
   RankedLeaf rank_group(const Model& model, std::size_t group) const;
   void rank_members(const Model& model, const PartitionGroup& group);
   void open_groups(const Model& model);
+  std::size_t move_best_to_front();
+  void make_heap();
   RankedLeaf pop();
 
   std::span<float> vector_;
@@ -65,8 +67,10 @@ class Query {
   std::span<float> leaf_scores_;     // <q,c>, for Euclidean distance -||q - c||^2 / 2
   std::span<float> group_products_;  // <q, group's centre>
   // A heap of leaves, and of groups not looked into yet, whose numbers begin behind those of the leaves. A
-  // leaf is on top, as long as any are left.
+  // leaf is on top, as long as any are left. Behind the heap, where there are no groups, the leaves that none
+  // of it is worse than.
   std::span<RankedLeaf> ranked_;
+  std::size_t heap_size_ = 0;
   std::size_t ranked_size_ = 0;
   std::size_t taken_ = 0;  // leaves
   float last_bound_ = 0;   // of the leaf taken last
