@@ -32,7 +32,7 @@ constexpr float kMarginStep = 1;
 constexpr float kLeafGrowth = 8;
 
 // What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
-constexpr std::size_t kLeavesAhead = 8;
+constexpr std::size_t kLeavesAhead = 16;
 constexpr std::size_t kPagesAhead = 16;
 constexpr std::size_t kTouchedVector = 512;
 constexpr std::size_t kRowsAhead = 32;
@@ -297,10 +297,11 @@ class Scan {
     std::array<RankedLeaf, kLeavesAhead> leaves;
     std::size_t held = 0;
     while (held > 0 || query_->leaves_left() > 0) {
-      for (; held < leaves.size() && query_->leaves_left() > 0; ++held) {
-        leaves[held] = query_->next_leaf(model);
-        model.buffers.touch(index_, model.partitions[leaves[held].partition].head);
-      }
+      const std::size_t known = held;
+      while (held < leaves.size() && query_->leaves_left() > 0) leaves[held++] = query_->next_leaf(model);
+      // In a loop of its own, where nothing keeps the loads from overlapping.
+      for (std::size_t i = known; i < held; ++i)
+        model.buffers.touch(index_, model.partitions[leaves[i].partition].head);
       // The last one waits until the leaf behind it is known, unless there is none.
       const std::size_t ready = query_->leaves_left() > 0 ? held - 1 : held;
       for (std::size_t i = 0; i < ready; ++i) {

@@ -67,8 +67,8 @@ class Query {
   std::span<float> leaf_scores_;     // <q,c>, for Euclidean distance -||q - c||^2 / 2
   std::span<float> group_products_;  // <q, group's centre>
   // A heap of leaves, and of groups not looked into yet, whose numbers begin behind those of the leaves. A
-  // leaf is on top, as long as any are left. Behind the heap, where there are no groups, the leaves that none
-  // of it is worse than.
+  // leaf is on top, as long as any are left. Behind the heap, where there are no groups, leaves that are no
+  // better than any of it.
   std::span<RankedLeaf> ranked_;
   std::size_t heap_size_ = 0;
   std::size_t ranked_size_ = 0;
