@@ -39,7 +39,10 @@ WARNINGS = -Wall -Wextra $(if $(WERROR),-Werror)
 cflags_of = $(or $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(1) 2>/dev/null)),$(2))
 EIGEN_CFLAGS := $(call cflags_of,eigen3,-isystem /usr/include/eigen3)
 HWY_CFLAGS := $(call cflags_of,libhwy,-DHWY_SHARED_DEFINE)
-LIBPQ_CFLAGS = $(call cflags_of,libpq,-isystem $(shell $(PG_CONFIG) --includedir))
+LIBPQ_CFLAGS = $(call cflags_of,libpq,$(addprefix -isystem ,$(shell $(PG_CONFIG) --includedir)))
+# Only to read HDF5 files in the benchmark, which does without where pkg-config does not find it.
+HDF5_CFLAGS := $(if $(shell pkg-config --cflags hdf5 2>/dev/null),-DHAVE_HDF5 $(call cflags_of,hdf5))
+HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null)
 LIBPQ_LIBS = -L$(shell $(PG_CONFIG) --libdir) -lpq
 
 CXXFLAGS ?= -O2 -g
@@ -48,7 +51,7 @@ CORE_FLAGS = -std=c++20 -fPIC -fvisibility=hidden $(WARNINGS) -MMD -MP -Isrc \
 	-DEIGEN_NO_DEBUG -DEIGEN_MPL2_ONLY $(EIGEN_CFLAGS) $(HWY_CFLAGS)
 # PostgreSQL 15's headers still say "register".
 AM_FLAGS = $(CORE_FLAGS) -Wno-register -isystem $(includedir_server) $(CPPFLAGS)
-BENCH_FLAGS = -std=c++20 -O3 $(WARNINGS) -MMD -MP $(LIBPQ_CFLAGS)
+BENCH_FLAGS = -std=c++20 -O3 $(WARNINGS) -MMD -MP $(HDF5_CFLAGS) $(LIBPQ_CFLAGS)
 SHLIB_LINK = -lhwy -lstdc++ -lm
 
 # ---- PGXS, unless the goals only need the scripts that install it ------------------------------------
@@ -100,7 +103,7 @@ $(BUILD)/figure3: $(BUILD)/unit/figure3.o $(CORE_OBJS)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy
 
 $(BENCH): $(BENCH_OBJS)
-	$(CXX) $(CXXFLAGS) -o $@ $^ $(LIBPQ_LIBS) -pthread
+	$(CXX) $(CXXFLAGS) -o $@ $^ $(LIBPQ_LIBS) $(HDF5_LIBS) -pthread
 
 -include $(wildcard $(BUILD)/core/*.d $(BUILD)/am/*.d $(BUILD)/unit/*.d $(BUILD)/bench/*.d)
 

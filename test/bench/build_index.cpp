@@ -1,5 +1,7 @@
 // scann_bench index: creates an index, shows its progress from a second connection, and reports time and
 // size.
+#include "build_index.hpp"
+
 #include <poll.h>
 
 #include <chrono>
@@ -7,7 +9,6 @@
 #include <iostream>
 
 #include "commands.hpp"
-#include "postgres.hpp"
 
 namespace bench {
 namespace {
@@ -93,13 +94,8 @@ void DropIndexes(Connection& connection, const std::string& table) {
 
 }  // namespace
 
-void BuildIndex(const Options& options, Report& report) {
-  Connection connection(options.conninfo);
-  Connection observer(options.conninfo);
-  for (const std::string& setting : options.settings) connection.Set(setting);
-  if (options.drop_indexes) DropIndexes(connection, options.table);
-
-  const std::string sql = Substitute(options.index, "table", options.table);
+BuiltIndex CreateIndex(Connection& connection, Connection& observer, const std::string& table,
+                       const std::string& sql) {
   std::cerr << sql << '\n';
   const auto start = Clock::now();
   RunWithProgress(connection, observer, sql);
@@ -108,13 +104,24 @@ void BuildIndex(const Options& options, Report& report) {
   const Result index = connection.Run(
       "SELECT indexrelid::regclass, pg_relation_size(indexrelid), pg_relation_size(indrelid) FROM pg_index "
       "WHERE indrelid = " +
-      connection.Quote(options.table) + "::regclass ORDER BY indexrelid DESC LIMIT 1");
+      connection.Quote(table) + "::regclass ORDER BY indexrelid DESC LIMIT 1");
   if (index.rows() == 0) throw PostgresError("the table has no index");
+  return {index.Text(0, 0), elapsed.count(), index.Number(0, 1), index.Number(0, 2)};
+}
+
+void BuildIndex(const Options& options, Report& report) {
+  Connection connection(options.conninfo);
+  Connection observer(options.conninfo);
+  for (const std::string& setting : options.settings) connection.Set(setting);
+  if (options.drop_indexes) DropIndexes(connection, options.table);
+
+  const BuiltIndex index =
+      CreateIndex(connection, observer, options.table, Substitute(options.index, "table", options.table));
   constexpr double kMegabyte = 1e6;
-  report.Text("index", "index", index.Text(0, 0));
-  report.Number("build_seconds", "build", elapsed.count(), 1, "s");
-  report.Number("index_megabytes", "index size", index.Number(0, 1) / kMegabyte, 1, "MB");
-  report.Number("table_megabytes", "table size", index.Number(0, 2) / kMegabyte, 1, "MB");
+  report.Text("index", "index", index.name);
+  report.Number("build_seconds", "build", index.seconds, 1, "s");
+  report.Number("index_megabytes", "index size", index.index_bytes / kMegabyte, 1, "MB");
+  report.Number("table_megabytes", "table size", index.table_bytes / kMegabyte, 1, "MB");
 }
 
 }  // namespace bench

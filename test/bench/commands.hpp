@@ -9,6 +9,7 @@ namespace bench {
 void Load(const Options& options, Report& report);
 void BuildIndex(const Options& options, Report& report);
 void Query(const Options& options, Report& report);
+void Compare(const Options& options, Report& report);
 void Generate(const Options& options, Report& report);
 void ConvertWink(const Options& options, Report& report);
 

@@ -17,7 +17,19 @@ struct Rows {
 
 Rows ReadRows(const Options& options);
 
-// The first --queries rows of --query-data or of the held-out rows.
+// The first --queries rows of --query-data, of the file's own queries or of the held-out rows.
 Matrix ReadQueries(const Options& options);
+
+// For a comparison: rows to load, queries, and rows to insert afterwards.
+struct Dataset {
+  Rows rows;
+  Matrix queries;
+  std::vector<std::size_t> insert_ids;  // held out, and not used as queries; at most --inserts
+};
+
+Dataset ReadDataset(const Options& options);
+
+// The operator that suits the file: what it names as its distance, else <#>.
+std::string UsualOperator(const std::string& path);
 
 }  // namespace bench

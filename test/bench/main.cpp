@@ -6,6 +6,7 @@
 #include <string>
 
 #include "commands.hpp"
+#include "dataset.hpp"
 
 namespace bench {
 namespace {
@@ -23,15 +24,21 @@ int Main(int argc, char** argv) {
     return argc < 2 ? 2 : 0;
   }
   const std::map<std::string, void (*)(const Options&, Report&)> commands = {
-      {"load", Load},  {"index", BuildIndex},  {"query", Query},
-      {"run", RunAll}, {"generate", Generate}, {"convert-wink", ConvertWink},
+      {"load", Load},
+      {"index", BuildIndex},
+      {"query", Query},
+      {"run", RunAll},
+      {"compare", Compare},
+      {"generate", Generate},
+      {"convert-wink", ConvertWink},
   };
   const auto found = commands.find(command);
   if (found == commands.end()) {
     std::cerr << "scann_bench: unknown command: " << command << " (see scann_bench --help)\n";
     return 2;
   }
-  const Options options = ParseOptions(argc - 2, argv + 2);
+  Options options = ParseOptions(argc - 2, argv + 2);
+  if (options.op.empty()) options.op = UsualOperator(options.data);
   Report report;
   found->second(options, report);
   options.json ? report.PrintJson(std::cout) : report.PrintText(std::cout);

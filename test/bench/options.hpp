@@ -29,13 +29,20 @@ struct Options {
 
   std::string query_data;
   std::size_t queries = 1000;
-  std::string op = "<#>";
+  std::string op;  // never empty once the arguments have been read
   std::size_t limit = 10;
   std::string where;
   std::vector<std::string> settings;
   std::string exact = "memory";
   std::size_t warmup = 100;
   std::size_t sample = 50;
+
+  std::string name = "comparison";
+  std::string contenders_file = "test/bench/contenders";
+  std::vector<std::string> contenders;
+  std::size_t rounds = 10;
+  std::size_t clients = 2;
+  std::size_t inserts = 2000;
 
   std::string out;
   std::size_t clusters = 100;

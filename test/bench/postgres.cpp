@@ -54,6 +54,10 @@ void Connection::Set(const std::string& setting) {
       ", false)");
 }
 
+Oid Connection::TypeOid(const std::string& type) {
+  return static_cast<Oid>(std::stoul(Value("SELECT " + Quote(type) + "::regtype::oid::bigint")));
+}
+
 void Connection::Prepare(const std::string& name, const std::string& sql, const std::vector<Oid>& types) {
   Check(PQprepare(get(), name.c_str(), sql.c_str(), static_cast<int>(types.size()), types.data()));
 }

@@ -56,6 +56,8 @@ class Connection {
   // Changes a setting for the session, given as name=value.
   void Set(const std::string& setting);
 
+  Oid TypeOid(const std::string& type);
+
   void Prepare(const std::string& name, const std::string& sql, const std::vector<Oid>& types);
   // Runs a prepared statement with binary parameters and binary results.
   Result RunPrepared(const std::string& name, std::span<const BinaryValue> values);

@@ -1,26 +1,18 @@
 // scann_bench query: runs ORDER BY ... LIMIT queries; measures recall against exact answers, latency and
 // work.
 #include <algorithm>
-#include <chrono>
-#include <numeric>
 #include <stdexcept>
 #include <utility>
 
 #include "answers.hpp"
 #include "commands.hpp"
 #include "dataset.hpp"
+#include "latency.hpp"
 #include "postgres.hpp"
 #include "statement.hpp"
 
 namespace bench {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double Mean(const std::vector<double>& values) {
-  const double sum = std::accumulate(values.begin(), values.end(), 0.0);
-  return values.empty() ? 0 : sum / static_cast<double>(values.size());
-}
 
 // Counters of the table and of its indexes, as differences per query.
 struct Counters {
@@ -40,37 +32,14 @@ Counters ReadCounters(Connection& client, Connection& observer, const std::strin
   return {row.Number(0, 0), row.Number(0, 1), row.Number(0, 2)};
 }
 
-struct Measured {
-  std::vector<Ids> answers;
-  std::vector<double> microseconds;
-  std::vector<double> select_1_microseconds;
-};
-
-double Microseconds(Clock::time_point start, Clock::time_point end) {
-  return std::chrono::duration<double, std::micro>(end - start).count();
-}
-
-// Each query is followed by a SELECT 1, so that both meet the same machine.
-Measured Measure(const Options& options, Connection& client, const Statement& statement,
-                 const Matrix& queries) {
-  client.Prepare("select_1", "SELECT 1", {});
-  for (std::size_t i = 0; i < std::min(options.warmup, queries.rows()); ++i) {
-    statement.Run(statement.Parameters(queries.row(i), i));
-    client.RunPrepared("select_1", {});
-  }
-  Measured measured;
-  for (std::size_t i = 0; i < queries.rows(); ++i) {
-    const auto parameters = statement.Parameters(queries.row(i), i);
-    const auto start = Clock::now();
-    Ids ids = statement.Run(parameters);
-    const auto middle = Clock::now();
-    client.RunPrepared("select_1", {});
-    const auto end = Clock::now();
-    measured.answers.push_back(std::move(ids));
-    measured.microseconds.push_back(Microseconds(start, middle));
-    measured.select_1_microseconds.push_back(Microseconds(middle, end));
-  }
-  return measured;
+Timings Measure(const Options& options, Connection& client, const Statement& statement,
+                const Matrix& queries) {
+  PrepareSelect1(client);
+  Timings warmup;
+  Ask(client, statement, queries, 0, std::min(options.warmup, queries.rows()), warmup);
+  Timings timings;
+  Ask(client, statement, queries, 0, queries.rows(), timings);
+  return timings;
 }
 
 // ---- Reporting
@@ -88,27 +57,18 @@ void ReportQuality(const Options& options, const Quality& quality, std::size_t q
                 of);
 }
 
-double Percentile(const std::vector<double>& sorted, double share) {
-  const auto rank = static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5);
-  return sorted[rank];
-}
-
-void ReportLatency(const Measured& measured, Report& report) {
-  std::vector<double> query = measured.microseconds;
-  std::vector<double> select_1 = measured.select_1_microseconds;
-  std::ranges::sort(query);
-  std::ranges::sort(select_1);
-  const double median = Percentile(query, 0.50);
-  const double select_1_median = Percentile(select_1, 0.50);
-  report.Number("mean_us", "latency, mean", Mean(query), 0, "us");
-  report.Number("p50_us", "latency, median", median, 0, "us");
-  report.Number("p95_us", "latency, 95th percentile", Percentile(query, 0.95), 0, "us");
-  report.Number("p99_us", "latency, 99th percentile", Percentile(query, 0.99), 0, "us");
-  report.Number("select_1_us", "SELECT 1, mean", Mean(select_1), 0, "us");
-  report.Number("select_1_p50_us", "SELECT 1, median", select_1_median, 0, "us");
-  report.Number("ratio_to_select_1", "mean in SELECT 1s", Mean(query) / Mean(select_1), 1);
-  report.Number("ratio_of_medians", "median in SELECT 1s", median / select_1_median, 1);
-  report.Number("queries_per_second", "queries per second", 1e6 / Mean(query), 0);
+void ReportLatency(const Timings& timings, Report& report) {
+  const LatencySummary query = Summarise(timings.microseconds);
+  const LatencySummary select_1 = Summarise(timings.select_1_microseconds);
+  report.Number("mean_us", "latency, mean", query.mean, 0, "us");
+  report.Number("p50_us", "latency, median", query.p50, 0, "us");
+  report.Number("p95_us", "latency, 95th percentile", query.p95, 0, "us");
+  report.Number("p99_us", "latency, 99th percentile", query.p99, 0, "us");
+  report.Number("select_1_us", "SELECT 1, mean", select_1.mean, 0, "us");
+  report.Number("select_1_p50_us", "SELECT 1, median", select_1.p50, 0, "us");
+  report.Number("ratio_to_select_1", "mean in SELECT 1s", query.mean / select_1.mean, 1);
+  report.Number("ratio_of_medians", "median in SELECT 1s", query.p50 / select_1.p50, 1);
+  report.Number("queries_per_second", "queries per second", 1e6 / query.mean, 0);
 }
 
 void ReportCounters(const Counters& before, const Counters& after, std::size_t queries, Report& report) {
@@ -160,20 +120,10 @@ void ReportPlans(const Options& options, Connection& client, const Statement& st
   std::vector<double> buffers;
   std::string nodes;
   for (std::size_t i = 0; i < std::min(options.sample, queries.rows()); ++i) {
-    const std::string plan = client.Value("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " +
-                                          statement.Execute(queries.row(i), i));
+    const Plan plan = statement.Explain(queries.row(i), i);
     stats.Read();
-    const Result row = client.Run(
-        "SELECT (p->>'Shared Hit Blocks')::bigint + (p->>'Shared Read Blocks')::bigint, "
-        "(SELECT string_agg(node #>> '{}', ', ') FROM jsonb_path_query(p, 'strict $.**.\"Node Type\"') AS "
-        "node), "
-        "(SELECT string_agg(DISTINCT index #>> '{}', ', ') FROM jsonb_path_query(p, 'strict $.**.\"Index "
-        "Name\"') "
-        "AS index) "
-        "FROM (SELECT " +
-        client.Quote(plan) + "::jsonb->0->'Plan') AS plan(p)");
-    buffers.push_back(row.Number(0, 0));
-    nodes = row.Text(0, 1) + (row.IsNull(0, 2) ? "" : " using " + row.Text(0, 2));
+    buffers.push_back(plan.buffers);
+    nodes = plan.nodes;
   }
   if (buffers.empty()) return;
   report.Text("plan", "plan", nodes);
@@ -197,7 +147,7 @@ void Query(const Options& options, Report& report) {
   report.Number("queries", "queries", static_cast<double>(queries.rows()), 0);
 
   const Counters before = ReadCounters(client, observer, options.table);
-  const Measured measured = Measure(options, client, statement, queries);
+  const Timings measured = Measure(options, client, statement, queries);
   const Counters after = ReadCounters(client, observer, options.table);
 
   if (options.exact != "none") {

@@ -5,13 +5,6 @@
 #include <utility>
 
 namespace bench {
-namespace {
-
-Oid TypeOid(Connection& connection, const std::string& type) {
-  return static_cast<Oid>(std::stoul(connection.Value("SELECT '" + type + "'::regtype::oid::bigint")));
-}
-
-}  // namespace
 
 Statement::Statement(const Options& options, Connection& connection, const std::string& name)
     : name_(name),
@@ -22,8 +15,8 @@ Statement::Statement(const Options& options, Connection& connection, const std::
   const std::string where = options.where.empty() ? "" : " WHERE " + Substitute(options.where, "i", "$2");
   sql_ = "SELECT id FROM " + options.table + where + " ORDER BY v " + options.op + " " + parameter +
          " LIMIT " + std::to_string(options.limit);
-  std::vector<Oid> types = {TypeOid(connection, format_ == VectorFormat::kPgvector ? "vector" : "real[]")};
-  if (numbered_) types.push_back(TypeOid(connection, "int"));
+  std::vector<Oid> types = {connection.TypeOid(format_ == VectorFormat::kPgvector ? "vector" : "real[]")};
+  if (numbered_) types.push_back(connection.TypeOid("int"));
   connection.Prepare(name, sql_, types);
 }
 
@@ -57,6 +50,19 @@ std::string Statement::Execute(std::span<const float> query, std::size_t i) cons
   }
   literal += is_array ? '}' : ']';
   return "EXECUTE " + name_ + "('" + literal + "'" + (numbered_ ? ", " + std::to_string(i) : "") + ")";
+}
+
+Plan Statement::Explain(std::span<const float> query, std::size_t i) const {
+  const std::string plan =
+      connection_.Value("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + Execute(query, i));
+  const Result row = connection_.Run(
+      "SELECT (p->>'Shared Hit Blocks')::bigint + (p->>'Shared Read Blocks')::bigint, "
+      "(SELECT string_agg(node #>> '{}', ', ') FROM jsonb_path_query(p, 'strict $.**.\"Node Type\"') AS "
+      "node), "
+      "(SELECT string_agg(DISTINCT index #>> '{}', ', ') "
+      "FROM jsonb_path_query(p, 'strict $.**.\"Index Name\"') AS index) FROM (SELECT " +
+      connection_.Quote(plan) + "::jsonb->0->'Plan') AS plan(p)");
+  return {row.Number(0, 0), row.Text(0, 1) + (row.IsNull(0, 2) ? "" : " using " + row.Text(0, 2))};
 }
 
 }  // namespace bench

@@ -13,6 +13,12 @@ namespace bench {
 
 using Ids = std::vector<std::int32_t>;
 
+// What EXPLAIN (ANALYZE, BUFFERS) shows of a query.
+struct Plan {
+  double buffers = 0;  // read, whether they were in memory or not
+  std::string nodes;
+};
+
 // SELECT id FROM table [WHERE condition] ORDER BY v <operator> $1 LIMIT k; {i} in the condition becomes $2.
 class Statement {
  public:
@@ -26,10 +32,13 @@ class Statement {
 
   Ids Run(std::span<const BinaryValue> parameters) const;
 
-  // The same query as an SQL command, for EXPLAIN.
-  std::string Execute(std::span<const float> query, std::size_t i) const;
+  // Runs it once more to see how.
+  Plan Explain(std::span<const float> query, std::size_t i) const;
 
  private:
+  // The same query as an SQL command.
+  std::string Execute(std::span<const float> query, std::size_t i) const;
+
   std::string name_;
   Connection& connection_;
   VectorFormat format_;

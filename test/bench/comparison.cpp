@@ -1,0 +1,263 @@
+// Writes down what `scann_bench compare` measured: tables, CSV and plots.
+#include "comparison.hpp"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <sstream>
+#include <stdexcept>
+
+#include "plot.hpp"
+
+namespace bench {
+namespace {
+
+// Recalls for which the indexes are set side by side.
+constexpr std::array kRecalls = {0.90, 0.95, 0.99};
+
+constexpr double kMegabyte = 1e6;
+
+std::string Fixed(double value, int decimals) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(decimals) << value;
+  return out.str();
+}
+
+// Three significant digits, or all before the point.
+std::string Rounded(double value) { return Fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0); }
+
+// 12345.6 as 12,346.
+std::string Thousands(double value) {
+  std::string text = Fixed(value, 0);
+  for (std::size_t i = text.size(); i > 3; i -= 3) text.insert(i - 3, 1, ',');
+  return text;
+}
+
+std::string Times(double ratio) { return Rounded(ratio) + " ×"; }
+
+std::string OrDash(const std::optional<double>& value) { return value ? Thousands(*value) : "–"; }
+
+double QueriesPerSecond(const Point& point) { return 1e6 / point.latency.mean; }
+
+double HighestRecall(const IndexResult& index) {
+  return index.points.empty() ? 0 : std::ranges::max_element(index.points, {}, &Point::recall)->recall;
+}
+
+// ---- Markdown
+
+void WriteRow(std::ostream& out, const std::vector<std::string>& cells) {
+  out << '|';
+  for (const std::string& cell : cells) out << ' ' << cell << " |";
+  out << '\n';
+}
+
+// The first column holds text, the others numbers.
+void WriteHeader(std::ostream& out, const std::vector<std::string>& cells) {
+  WriteRow(out, cells);
+  out << "|---|";
+  for (std::size_t i = 1; i < cells.size(); ++i) out << "---:|";
+  out << '\n';
+}
+
+void WriteCircumstances(std::ostream& out, const Comparison& c) {
+  out << "## " << c.name << "\n\n"
+      << Thousands(static_cast<double>(c.rows)) << " rows of " << c.dims << " dimensions; "
+      << Thousands(static_cast<double>(c.queries)) << " queries `ORDER BY v " << c.op << " $1 LIMIT "
+      << c.limit << "` over one connection, in " << c.rounds
+      << " rounds of all indexes and settings, each query followed by `SELECT 1`. Latency is the mean over "
+         "all of them unless it says "
+         "otherwise.\n\n";
+  for (const auto& [name, value] : c.circumstances) out << "- " << name << ": " << value << '\n';
+  for (const IndexResult& index : c.indexes) {
+    out << "- " << index.contender.name << ": `" << index.contender.index << "` on `"
+        << index.contender.column << "`; `" << index.contender.setting << "` swept, " << index.sweep_end
+        << '\n';
+  }
+}
+
+void WriteIndexes(std::ostream& out, const Comparison& c) {
+  const IndexResult& first = c.indexes.front();
+  const auto clients = std::to_string(c.clients);
+  out << "\n### Indexes\n\nIn brackets: how many times as much as " << first.contender.name << ".\n\n";
+  WriteHeader(out, {"index", "build, s", "size, MB", "inserts/s", "CPU of an insert, µs",
+                    "first query of a connection, ms", "queries/s, 1 client", clients + " clients", "with"});
+  for (const IndexResult& index : c.indexes) {
+    const auto beside = [&](const std::string& text, double value, double reference) {
+      return &index == &first || reference <= 0 ? text : text + " (" + Times(value / reference) + ")";
+    };
+    WriteRow(
+        out,
+        {index.contender.name,
+         beside(Fixed(index.built.seconds, 1), index.built.seconds, first.built.seconds),
+         beside(Fixed(index.built.index_bytes / kMegabyte, 1), index.built.index_bytes,
+                first.built.index_bytes),
+         beside(Thousands(index.inserts_per_second), index.inserts_per_second, first.inserts_per_second),
+         OrDash(index.insert_cpu), Fixed(index.first_query / 1e3, 1), Thousands(index.throughput.one_client),
+         Thousands(index.throughput.clients), index.contender.setting + " = " + index.throughput.value});
+  }
+}
+
+void WriteAtRecall(std::ostream& out, const Comparison& c, double recall) {
+  const IndexResult& first = c.indexes.front();
+  const Point* reference = PointReaching(first, recall);
+  for (const IndexResult& index : c.indexes) {
+    const Point* point = PointReaching(index, recall);
+    const std::string name = "≥ " + Fixed(recall, 2) + ", " + index.contender.name;
+    if (point == nullptr) {
+      WriteRow(out, {name, "not reached", Fixed(HighestRecall(index), 3) + " at most", "", "", "", "", "", "",
+                     ""});
+      continue;
+    }
+    const bool beside = reference != nullptr && reference != point;
+    const std::string cpu_ratio =
+        beside && reference->cpu && point->cpu ? " (" + Times(*point->cpu / *reference->cpu) + ")" : "";
+    WriteRow(out, {name, point->value, Fixed(point->recall, 3), Thousands(QueriesPerSecond(*point)),
+                   beside ? Times(QueriesPerSecond(*reference) / QueriesPerSecond(*point)) : "",
+                   Thousands(point->latency.mean), Thousands(point->latency.p99),
+                   Times(point->latency.p50 / point->select_1), OrDash(point->cpu) + cpu_ratio,
+                   Thousands(point->buffers)});
+  }
+}
+
+void WriteTargets(std::ostream& out, const Comparison& c) {
+  const std::string& first = c.indexes.front().contender.name;
+  out << "\n### At equal recall\n\nThe first setting of each sweep that reaches the recall@" << c.limit
+      << ". CPU: of the server process, in brackets how many times as much as " << first << ".\n\n";
+  WriteHeader(out, {"recall, index", "setting", "recall", "queries/s", first + " faster by", "mean, µs",
+                    "p99, µs", "median in `SELECT 1`s", "CPU, µs", "buffers"});
+  for (const double recall : kRecalls) WriteAtRecall(out, c, recall);
+}
+
+void WriteSweeps(std::ostream& out, const Comparison& c) {
+  out << "\n### Every setting\n\n";
+  WriteHeader(out, {"index", "setting", "recall", "queries/s", "mean, µs", "rounds, µs", "p50", "p95", "p99",
+                    "`SELECT 1`, µs", "CPU, µs", "buffers"});
+  for (const IndexResult& index : c.indexes) {
+    for (const Point& point : index.points) {
+      WriteRow(out, {index.contender.name, point.value, Fixed(point.recall, 4),
+                     Thousands(QueriesPerSecond(point)), Thousands(point.latency.mean),
+                     Thousands(point.fastest_round) + "–" + Thousands(point.slowest_round),
+                     Thousands(point.latency.p50), Thousands(point.latency.p95), Thousands(point.latency.p99),
+                     Thousands(point.select_1), OrDash(point.cpu), Thousands(point.buffers)});
+    }
+  }
+}
+
+// ---- CSV
+
+std::string Quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + '"';
+}
+
+std::string OrNothing(const std::optional<double>& value) { return value ? Fixed(*value, 1) : ""; }
+
+void WritePointsCsv(std::ostream& out, const Comparison& c) {
+  out << "dataset,rows,dims,operator,limit,index,setting,value,recall,queries_per_second,mean_us,p50_us,p95_"
+         "us,"
+         "p99_us,fastest_round_us,slowest_round_us,select_1_p50_us,cpu_us,buffers\n";
+  for (const IndexResult& index : c.indexes) {
+    for (const Point& p : index.points) {
+      out << Quoted(c.name) << ',' << c.rows << ',' << c.dims << ',' << Quoted(c.op) << ',' << c.limit << ','
+          << Quoted(index.contender.name) << ',' << index.contender.setting << ',' << p.value << ','
+          << Fixed(p.recall, 4) << ',' << Fixed(QueriesPerSecond(p), 1) << ',' << Fixed(p.latency.mean, 1)
+          << ',' << Fixed(p.latency.p50, 1) << ',' << Fixed(p.latency.p95, 1) << ','
+          << Fixed(p.latency.p99, 1) << ',' << Fixed(p.fastest_round, 1) << ',' << Fixed(p.slowest_round, 1)
+          << ',' << Fixed(p.select_1, 1) << ',' << OrNothing(p.cpu) << ',' << Fixed(p.buffers, 1) << '\n';
+    }
+  }
+}
+
+void WriteIndexesCsv(std::ostream& out, const Comparison& c) {
+  out << "dataset,rows,dims,operator,index,definition,build_seconds,index_bytes,table_bytes,inserts_per_"
+         "second,"
+         "insert_cpu_us,first_query_us,throughput_setting,one_client_queries_per_second,clients,"
+         "clients_queries_per_second\n";
+  for (const IndexResult& index : c.indexes) {
+    out << Quoted(c.name) << ',' << c.rows << ',' << c.dims << ',' << Quoted(c.op) << ','
+        << Quoted(index.contender.name) << ',' << Quoted(index.contender.index) << ','
+        << Fixed(index.built.seconds, 3) << ',' << Fixed(index.built.index_bytes, 0) << ','
+        << Fixed(index.built.table_bytes, 0) << ',' << Fixed(index.inserts_per_second, 1) << ','
+        << OrNothing(index.insert_cpu) << ',' << Fixed(index.first_query, 1) << ',' << index.throughput.value
+        << ',' << Fixed(index.throughput.one_client, 1) << ',' << c.clients << ','
+        << Fixed(index.throughput.clients, 1) << '\n';
+  }
+}
+
+// ---- Plot
+
+// `per_second` has no value for points that are not drawn.
+std::string RecallPlot(const Comparison& c, const std::string& label, const auto& per_second) {
+  Plot plot;
+  plot.title = c.name + ": recall and speed";
+  plot.subtitle = Thousands(static_cast<double>(c.rows)) + " rows, " + std::to_string(c.dims) +
+                  " dimensions; " + std::to_string(c.limit) + " nearest by " + c.op + "; one connection";
+  plot.x = {"recall@" + std::to_string(c.limit), Scale::kRecall};
+  plot.y = {label, Scale::kLog};
+  for (const IndexResult& index : c.indexes) {
+    Series series{index.contender.name, {}};
+    for (const Point& point : index.points) {
+      const std::optional<double> speed = per_second(point);
+      if (!speed) continue;
+      series.points.push_back({point.recall, *speed,
+                               index.contender.setting + " = " + point.value + ": recall " +
+                                   Fixed(point.recall, 3) + ", " + Thousands(*speed)});
+    }
+    plot.series.push_back(std::move(series));
+  }
+  return DrawSvg(plot);
+}
+
+std::optional<double> QueriesPerCpuSecond(const Point& point) {
+  if (!point.cpu || *point.cpu <= 0) return std::nullopt;
+  return 1e6 / *point.cpu;
+}
+
+bool HasCpu(const Comparison& c) {
+  return std::ranges::any_of(c.indexes, [](const IndexResult& index) {
+    return std::ranges::any_of(index.points,
+                               [](const Point& point) { return QueriesPerCpuSecond(point).has_value(); });
+  });
+}
+
+template <typename Write>
+void WriteFile(const std::string& path, Write write) {
+  std::ofstream out(path);
+  write(out);
+  out.close();
+  if (!out) throw std::runtime_error(path + ": cannot be written");
+}
+
+}  // namespace
+
+const Point* PointReaching(const IndexResult& index, double recall) {
+  const auto found =
+      std::ranges::find_if(index.points, [&](const Point& point) { return point.recall >= recall; });
+  return found == index.points.end() ? nullptr : &*found;
+}
+
+void WriteComparison(const Comparison& comparison, const std::string& directory) {
+  std::filesystem::create_directories(directory);
+  const std::string base = directory + "/" + comparison.name;
+  WriteFile(base + ".csv", [&](std::ostream& out) { WritePointsCsv(out, comparison); });
+  WriteFile(base + "-indexes.csv", [&](std::ostream& out) { WriteIndexesCsv(out, comparison); });
+  WriteFile(base + ".md", [&](std::ostream& out) {
+    WriteCircumstances(out, comparison);
+    WriteIndexes(out, comparison);
+    WriteTargets(out, comparison);
+    WriteSweeps(out, comparison);
+  });
+  WriteFile(base + ".svg", [&](std::ostream& out) {
+    out << RecallPlot(comparison, "queries per second",
+                      [](const Point& point) { return std::optional(QueriesPerSecond(point)); });
+  });
+  if (!HasCpu(comparison)) return;
+  WriteFile(base + "-cpu.svg", [&](std::ostream& out) {
+    out << RecallPlot(comparison, "queries per second of the server’s processor time", QueriesPerCpuSecond);
+  });
+}
+
+}  // namespace bench
