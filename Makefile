@@ -13,7 +13,8 @@ BUILD ?= build
 
 CORE_OBJS = $(patsubst src/core/%.cpp,$(BUILD)/core/%.o,$(wildcard src/core/*.cpp))
 AM_OBJS = $(patsubst src/am/%.cpp,$(BUILD)/am/%.o,$(wildcard src/am/*.cpp))
-UNIT_OBJS = $(patsubst test/unit/%.cpp,$(BUILD)/unit/%.o,$(wildcard test/unit/*_test.cpp))
+UNIT_OBJS = $(patsubst test/unit/%.cpp,$(BUILD)/unit/%.o,$(wildcard test/unit/*_test.cpp)) \
+	$(patsubst %,$(BUILD)/bench/%.o,contenders hdf5_file options plot)
 BENCH_OBJS = $(patsubst test/bench/%.cpp,$(BUILD)/bench/%.o,$(wildcard test/bench/*.cpp))
 BENCH = test/bench/scann_bench
 
@@ -57,7 +58,7 @@ SHLIB_LINK = -lhwy -lstdc++ -lm
 # ---- PGXS, unless the goals only need the scripts that install it ------------------------------------
 
 PG_CONFIG ?= pg_config
-SCRIPT_GOALS = check quickstart check-versions help
+SCRIPT_GOALS = check quickstart bench check-versions help
 PLAIN_GOALS = $(SCRIPT_GOALS) unit benchmark-kernels figure3 format format-check
 GOALS := $(or $(MAKECMDGOALS),all)
 
@@ -87,14 +88,14 @@ $(BUILD)/am/%.o: src/am/%.cpp
 
 $(BUILD)/unit/%.o: test/unit/%.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS) $(CORE_FLAGS) -c -o $@ $<
+	$(CXX) $(CXXFLAGS) $(CORE_FLAGS) $(HDF5_CFLAGS) -c -o $@ $<
 
 $(BUILD)/bench/%.o: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(BENCH_FLAGS) -c -o $@ $<
 
 $(BUILD)/unit_tests: $(UNIT_OBJS) $(CORE_OBJS)
-	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy -lgtest_main -lgtest -pthread
+	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy $(HDF5_LIBS) -lgtest_main -lgtest -pthread
 
 $(BUILD)/kernels_benchmark: $(BUILD)/unit/kernels_benchmark.o $(CORE_OBJS)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy -lbenchmark_main -lbenchmark -pthread
@@ -109,7 +110,7 @@ $(BENCH): $(BENCH_OBJS)
 
 # ---- Targets of the project's own ---------------------------------------------------------------------
 
-.PHONY: help quickstart unit bench benchmark-kernels figure3 format format-check check-versions
+.PHONY: help quickstart unit bench scann_bench benchmark-kernels figure3 format format-check check-versions
 
 help:
 	@echo 'make quickstart       install what is missing, build, and try it on real word vectors'
@@ -117,7 +118,9 @@ help:
 	@echo 'make check-versions   build and run the regression tests on newer PostgreSQL majors'
 	@echo 'make, make install, make installcheck [PG_CONFIG=...]   as for any extension'
 	@echo 'make unit             unit tests of the algorithm, without PostgreSQL'
-	@echo 'make bench            $(BENCH), which measures recall and latency (see its --help)'
+	@echo 'make bench            measure it and every other vector index that is installed (see test/bench/compare);'
+	@echo '                      DATASETS="glove text clustered-1000000 FILE.hdf5" chooses the data'
+	@echo 'make scann_bench      $(BENCH), the program that measures (see its --help)'
 	@echo 'make benchmark-kernels, make figure3    speed of the kernels; gain of the score-aware loss'
 	@echo 'make format           reformat the C++ sources (format-check only reports)'
 
@@ -127,7 +130,10 @@ quickstart:
 unit: $(BUILD)/unit_tests
 	$<
 
-bench: $(BENCH)
+bench:
+	test/bench/compare $(DATASETS)
+
+scann_bench: $(BENCH)
 
 benchmark-kernels: $(BUILD)/kernels_benchmark
 	$<
