@@ -410,11 +410,20 @@ Comparison Describe(const Course& course, const std::string& load_before) {
   return out;
 }
 
+void CheckOptions(const Options& options) {
+  if (options.out.empty()) throw std::runtime_error("--out is needed");
+  if (options.rounds == 0 || options.clients == 0) {
+    throw std::runtime_error("--rounds and --clients must not be 0");
+  }
+}
+
 }  // namespace
 
 void Compare(const Options& options, Report& report) {
+  CheckOptions(options);
   const std::string load_before = LoadAverage();
   Course course{options, ReadDataset(options), {}, {}, Connect(options), Connect(options)};
+  if (course.data.queries.rows() < options.rounds) throw std::runtime_error("fewer queries than rounds");
   course.table = TableOf(course.data.rows);
   std::vector<Entrant> entrants = Enter(course);
   Say("exact answers");

@@ -1,0 +1,122 @@
+# `scann_bench compare`, with two scann indexes as contenders and one whose extension is not there: what it measures is
+# possible and agrees between its files, and it refuses to measure an index that was not used.
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use PostgreSQL::Test::Utils;
+use ScannTest;
+use Test::More;
+
+my $rows = 6_000;
+my $dims = 20;
+my $node = new_server('compare');
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my @data = (
+	'--dbname' => $node->connstr('postgres'),
+	'--data' => bench_generate(rows => $rows + 300, dims => $dims, clusters => 50),
+	'--dims' => $dims, '--holdout' => 300, '--operator' => '<->', '--queries' => 100, '--rounds' => 4,
+	'--inserts' => 150, '--out' => "$directory/results", '--name' => 'small');
+
+# Writes a file of contenders and returns the options for it.
+sub contenders
+{
+	my ($name, $text) = @_;
+	append_to_file("$directory/$name", $text);
+	return ('--contenders' => "$directory/$name");
+}
+
+# The rows of a CSV file as hashes.
+sub read_csv
+{
+	my ($header, @lines) = map { [ /("(?:[^"]|"")*"|[^,]*)(?:,|$)/g ] } split /\n/, slurp_file($_[0]);
+	pop @$_ foreach $header, @lines;    # what is matched after the end
+	return map { my %row; @row{@$header} = @$_; \%row } @lines;
+}
+
+my @two = contenders('two', <<'CONTENDERS');
+[scann]
+extension = scann_am
+column = real[]
+index = scann (v real_{metric}_ops)
+sweep = scann.target_recall: 0.7 0.9 1
+
+[absent]
+extension = no_such_extension
+column = vector({dims})
+index = hnsw (v vector_{metric}_ops)
+sweep = hnsw.ef_search: 10
+
+[scann, 9 leaves]
+extension = scann_am
+column = real[]
+index = scann (v real_{metric}_ops) WITH (num_leaves = 9)
+sweep = scann.target_recall: 0.95 1
+CONTENDERS
+my $report = bench('compare', @data, @two);
+is($report->{indexes}, 2, 'the indexes that are installed take part');
+
+my @indexes = read_csv("$directory/results/small-indexes.csv");
+is_deeply([ map { $_->{index} } @indexes ], [ '"scann"', '"scann, 9 leaves"' ], 'each has a row');
+foreach my $index (@indexes)
+{
+	my $name = $index->{index};
+	is("$index->{rows} $index->{dims} $index->{operator}", qq{$rows $dims "<->"}, "$name: the data");
+	like($index->{definition}, qr/^"scann \(v real_l2_ops\)/, "$name: the definition for the operator");
+	cmp_ok($index->{$_}, '>', 0, "$name: $_")
+	  foreach qw(build_seconds inserts_per_second insert_cpu_us first_query_us one_client_queries_per_second
+	  clients_queries_per_second);
+	cmp_ok($index->{index_bytes}, '>', $rows * $dims / 4, "$name: holds a code for each row");
+}
+
+my @points = read_csv("$directory/results/small.csv");
+is_deeply([ map { "$_->{index} $_->{value}" } @points ],
+	[ '"scann" 0.7', '"scann" 0.9', '"scann" 1', '"scann, 9 leaves" 0.95', '"scann, 9 leaves" 1' ],
+	'every setting of each sweep');
+foreach my $point (@points)
+{
+	my $name = "$point->{index} at $point->{value}";
+	cmp_ok($point->{recall}, '>=', $point->{value} - 0.05, "$name: recall");
+	cmp_ok($point->{$_}, '>', 0, "$name: $_") foreach qw(cpu_us buffers select_1_p50_us);
+	my @order = map { $point->{$_} } qw(p50_us p95_us p99_us);
+	is_deeply(\@order, [ sort { $a <=> $b } @order ], "$name: percentiles ascend");
+	cmp_ok($point->{fastest_round_us}, '<=', $point->{mean_us}, "$name: the mean is between those of the rounds");
+	cmp_ok($point->{slowest_round_us}, '>=', $point->{mean_us}, "$name: the mean is between those of the rounds");
+	cmp_ok(abs($point->{queries_per_second} * $point->{mean_us} / 1e6 - 1), '<', 0.01, "$name: queries per second");
+}
+is($points[$_]{recall}, '1.0000', "$points[$_]{index}: exact where that is asked for") foreach 2, 4;
+
+my $table = slurp_file("$directory/results/small.md");
+like($table, qr/^\| ≥ 0\.99, scann \|/m, 'the table sets them side by side');
+unlike($table, qr/\bnan\b|\binf\b/i, 'the table has numbers only');
+foreach my $plot (qw(small.svg small-cpu.svg))
+{
+	my @marks = slurp_file("$directory/results/$plot") =~ /<title>(scann\.target_recall = [^<]*)/g;
+	is(scalar @marks, scalar @points, "$plot: a mark for each setting");
+}
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname LIKE 'vectors\\_%'"), 0, 'the tables are gone');
+
+# Runs a comparison that cannot succeed; returns the error.
+sub error_of
+{
+	my (@options) = @_;
+	eval { bench('compare', @data, @options) };
+	return $@;
+}
+
+like(error_of(contenders('unused', <<'CONTENDERS')), qr/unused was not used: .*Seq Scan/, 'another plan is an error');
+[unused]
+extension = scann_am
+column = real[]
+index = btree (id)
+sweep = scann.target_recall: 0.9
+CONTENDERS
+like(error_of(contenders('incomplete', "[x]\nextension = scann_am\n")), qr/contender x: extension, column, index/,
+	'an incomplete contender is an error');
+like(error_of(@two, '--contender' => 'absent'), qr/there is no index to measure/, 'nothing to measure is an error');
+like(error_of(@two, '--rounds' => 0), qr/--rounds/, 'no rounds are an error');
+like(error_of(@two, '--queries' => 3), qr/fewer queries than rounds/, 'rounds without a query are an error');
+
+log_is_clean($node);
+done_testing();
