@@ -155,36 +155,80 @@ std::string Quoted(const std::string& text) {
 
 std::string OrNothing(const std::optional<double>& value) { return value ? Fixed(*value, 1) : ""; }
 
-void WritePointsCsv(std::ostream& out, const Comparison& c) {
-  out << "dataset,rows,dims,operator,limit,index,setting,value,recall,queries_per_second,mean_us,p50_us,p95_"
-         "us,"
-         "p99_us,fastest_round_us,slowest_round_us,select_1_p50_us,cpu_us,buffers\n";
-  for (const IndexResult& index : c.indexes) {
-    for (const Point& p : index.points) {
-      out << Quoted(c.name) << ',' << c.rows << ',' << c.dims << ',' << Quoted(c.op) << ',' << c.limit << ','
-          << Quoted(index.contender.name) << ',' << index.contender.setting << ',' << p.value << ','
-          << Fixed(p.recall, 4) << ',' << Fixed(QueriesPerSecond(p), 1) << ',' << Fixed(p.latency.mean, 1)
-          << ',' << Fixed(p.latency.p50, 1) << ',' << Fixed(p.latency.p95, 1) << ','
-          << Fixed(p.latency.p99, 1) << ',' << Fixed(p.fastest_round, 1) << ',' << Fixed(p.slowest_round, 1)
-          << ',' << Fixed(p.select_1, 1) << ',' << OrNothing(p.cpu) << ',' << Fixed(p.buffers, 1) << '\n';
-    }
+// A named column's value.
+using Field = std::pair<std::string, std::string>;
+
+// With the names above the first row.
+void WriteCsv(std::ostream& out, const std::vector<std::vector<Field>>& rows) {
+  const auto write = [&](const std::vector<Field>& row, std::string Field::*part) {
+    for (std::size_t i = 0; i < row.size(); ++i) out << (i == 0 ? "" : ",") << row[i].*part;
+    out << '\n';
+  };
+  if (!rows.empty()) write(rows.front(), &Field::first);
+  for (const std::vector<Field>& row : rows) write(row, &Field::second);
+}
+
+std::vector<Field> CommonFields(const Comparison& c, const IndexResult& index) {
+  return {{"dataset", Quoted(c.name)},        {"rows", std::to_string(c.rows)},
+          {"dims", std::to_string(c.dims)},   {"operator", Quoted(c.op)},
+          {"limit", std::to_string(c.limit)}, {"index", Quoted(index.contender.name)}};
+}
+
+std::vector<Field> PointFields(const Comparison& c, const IndexResult& index, const Point& point) {
+  std::vector<Field> out = CommonFields(c, index);
+  const std::vector<Field> figures = {{"setting", index.contender.setting},
+                                      {"value", point.value},
+                                      {"recall", Fixed(point.recall, 4)},
+                                      {"queries_per_second", Fixed(QueriesPerSecond(point), 1)},
+                                      {"mean_us", Fixed(point.latency.mean, 1)},
+                                      {"p50_us", Fixed(point.latency.p50, 1)},
+                                      {"p95_us", Fixed(point.latency.p95, 1)},
+                                      {"p99_us", Fixed(point.latency.p99, 1)},
+                                      {"fastest_round_us", Fixed(point.fastest_round, 1)},
+                                      {"slowest_round_us", Fixed(point.slowest_round, 1)},
+                                      {"select_1_p50_us", Fixed(point.select_1, 1)},
+                                      {"cpu_us", OrNothing(point.cpu)},
+                                      {"buffers", Fixed(point.buffers, 1)}};
+  out.insert(out.end(), figures.begin(), figures.end());
+  return out;
+}
+
+std::vector<Field> IndexFields(const Comparison& c, const IndexResult& index) {
+  std::vector<Field> out = CommonFields(c, index);
+  const Throughput& throughput = index.throughput;
+  const std::vector<Field> figures = {{"definition", Quoted(index.contender.index)},
+                                      {"build_seconds", Fixed(index.built.seconds, 3)},
+                                      {"index_bytes", Fixed(index.built.index_bytes, 0)},
+                                      {"table_bytes", Fixed(index.built.table_bytes, 0)},
+                                      {"inserts_per_second", Fixed(index.inserts_per_second, 1)},
+                                      {"insert_cpu_us", OrNothing(index.insert_cpu)},
+                                      {"first_query_us", Fixed(index.first_query, 1)},
+                                      {"throughput_setting", throughput.value},
+                                      {"one_client_queries_per_second", Fixed(throughput.one_client, 1)},
+                                      {"clients", std::to_string(c.clients)},
+                                      {"clients_queries_per_second", Fixed(throughput.clients, 1)}};
+  out.insert(out.end(), figures.begin(), figures.end());
+  for (const double recall : kRecalls) {
+    const Point* point = PointReaching(index, recall);
+    const std::string at = "_at_" + Fixed(recall, 2);
+    out.push_back({"queries_per_second" + at, point == nullptr ? "" : Fixed(QueriesPerSecond(*point), 1)});
+    out.push_back({"cpu_us" + at, point == nullptr ? "" : OrNothing(point->cpu)});
   }
+  return out;
+}
+
+void WritePointsCsv(std::ostream& out, const Comparison& c) {
+  std::vector<std::vector<Field>> rows;
+  for (const IndexResult& index : c.indexes) {
+    for (const Point& point : index.points) rows.push_back(PointFields(c, index, point));
+  }
+  WriteCsv(out, rows);
 }
 
 void WriteIndexesCsv(std::ostream& out, const Comparison& c) {
-  out << "dataset,rows,dims,operator,index,definition,build_seconds,index_bytes,table_bytes,inserts_per_"
-         "second,"
-         "insert_cpu_us,first_query_us,throughput_setting,one_client_queries_per_second,clients,"
-         "clients_queries_per_second\n";
-  for (const IndexResult& index : c.indexes) {
-    out << Quoted(c.name) << ',' << c.rows << ',' << c.dims << ',' << Quoted(c.op) << ','
-        << Quoted(index.contender.name) << ',' << Quoted(index.contender.index) << ','
-        << Fixed(index.built.seconds, 3) << ',' << Fixed(index.built.index_bytes, 0) << ','
-        << Fixed(index.built.table_bytes, 0) << ',' << Fixed(index.inserts_per_second, 1) << ','
-        << OrNothing(index.insert_cpu) << ',' << Fixed(index.first_query, 1) << ',' << index.throughput.value
-        << ',' << Fixed(index.throughput.one_client, 1) << ',' << c.clients << ','
-        << Fixed(index.throughput.clients, 1) << '\n';
-  }
+  std::vector<std::vector<Field>> rows;
+  for (const IndexResult& index : c.indexes) rows.push_back(IndexFields(c, index));
+  WriteCsv(out, rows);
 }
 
 // ---- Plot

