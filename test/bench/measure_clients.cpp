@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kNewConnections = 5;
 constexpr double kUsualRecall = 0.95;
 constexpr std::size_t kThroughputRounds = 3;
-constexpr std::chrono::milliseconds kThroughputTime{1500};
+constexpr std::chrono::milliseconds kThroughputTime{1000};
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
