@@ -37,12 +37,43 @@ inline constexpr std::size_t kTileRows = (HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM
 inline constexpr std::size_t kDepthBlock = 256;
 inline constexpr std::size_t kRowBlock = 256;
 
+// out[k * stride + j] = b[j * dims + k] for j < 4, k < 4.
+HWY_INLINE void transpose_4x4(const float* b, std::size_t dims, float* out, std::size_t stride) {
+#if HWY_TARGET == HWY_SCALAR
+  for (std::size_t k = 0; k < 4; ++k) {
+    for (std::size_t j = 0; j < 4; ++j) out[k * stride + j] = b[j * dims + k];
+  }
+#else
+  const hn::Full128<float> d;
+  const auto row0 = hn::LoadU(d, b);
+  const auto row1 = hn::LoadU(d, b + dims);
+  const auto row2 = hn::LoadU(d, b + 2 * dims);
+  const auto row3 = hn::LoadU(d, b + 3 * dims);
+  const auto low02 = hn::InterleaveLower(d, row0, row2);
+  const auto low13 = hn::InterleaveLower(d, row1, row3);
+  const auto high02 = hn::InterleaveUpper(d, row0, row2);
+  const auto high13 = hn::InterleaveUpper(d, row1, row3);
+  hn::StoreU(hn::InterleaveLower(d, low02, low13), d, out);
+  hn::StoreU(hn::InterleaveUpper(d, low02, low13), d, out + stride);
+  hn::StoreU(hn::InterleaveLower(d, high02, high13), d, out + 2 * stride);
+  hn::StoreU(hn::InterleaveUpper(d, high02, high13), d, out + 3 * stride);
+#endif
+}
+
 // Transposes `columns` rows of b, `depth` values of each, into a panel.
 template <std::size_t kColumns>
 inline void pack_panel(const float* b, std::size_t columns, std::size_t dims, std::size_t depth,
                        float* panel) {
-  for (std::size_t j = 0; j < kColumns; ++j) {
-    for (std::size_t k = 0; k < depth; ++k) panel[k * kColumns + j] = j < columns ? b[j * dims + k] : 0.0F;
+  std::size_t j = 0;
+  for (; j + 4 <= std::min(columns, kColumns); j += 4, b += 4 * dims) {
+    std::size_t k = 0;
+    for (; k + 4 <= depth; k += 4) transpose_4x4(b + k, dims, panel + k * kColumns + j, kColumns);
+    for (; k < depth; ++k) {
+      for (std::size_t i = 0; i < 4; ++i) panel[k * kColumns + j + i] = b[i * dims + k];
+    }
+  }
+  for (; j < kColumns; ++j, b += dims) {
+    for (std::size_t k = 0; k < depth; ++k) panel[k * kColumns + j] = j < columns ? b[k] : 0.0F;
   }
 }
 

@@ -1,6 +1,6 @@
 // How fast the kernels are on this machine: the scan in ns a code and GB/s, alone and with candidates; sums
 // of 8-bit products; matrix products beside Eigen's; nearest centroids; building a look-up table; trimming
-// candidates.
+// candidates; encoding.
 #include <benchmark/benchmark.h>
 
 #include <Eigen/Core>
@@ -10,6 +10,7 @@
 
 #include "core/adc.hpp"
 #include "core/code_block.hpp"
+#include "core/codeword_search.hpp"
 #include "core/kernels.hpp"
 #include "core/lookup_table.hpp"
 #include "core/scalar_quantizer.hpp"
@@ -292,6 +293,29 @@ BENCHMARK(lookup_table_kernel)
     ->Args({384, 4})
     ->Args({768, 8})
     ->Args({1536, 16});
+
+// One vector's codes: nearest codewords, then coordinate descent on the score-aware loss.
+void encode_kernel(benchmark::State& state) {
+  const std::size_t dims = static_cast<std::size_t>(state.range(0)), width = 2, blocks = dims / width;
+  const std::size_t rows = 64;
+  const std::vector<float> codewords = normals(dims * kCodewords, 1);
+  const std::vector<float> points = normals(dims * rows, 2), residuals = normals(dims * rows, 3);
+  std::vector<float> transposed(codewords.size());
+  transpose_codewords(codewords.data(), blocks, width, transposed.data());
+  std::vector<BlockTable> tables(blocks);
+  std::vector<std::uint8_t> codes(blocks);
+  const float inverse_norm = 1 / std::sqrt(static_cast<float>(dims));
+  for (auto _ : state) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      fill_block_tables(transposed.data(), dims, width, &points[i * dims], &residuals[i * dims], inverse_norm,
+                        tables.data(), codes.data());
+      benchmark::DoNotOptimize(descend_codes(tables.data(), blocks, 5, 3, codes.data()));
+    }
+  }
+  state.counters["ns/vector"] = benchmark::Counter(static_cast<double>(state.iterations()) * rows * 1e-9,
+                                                   benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(encode_kernel)->Arg(100)->Arg(192);
 
 void scalar_quantize_kernel(benchmark::State& state) {
   const std::vector<float> x = normals(static_cast<std::size_t>(state.range(0)), 1);
