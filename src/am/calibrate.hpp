@@ -29,7 +29,6 @@ class Calibrator {
   };
 
   Neighbor& at(const Place& place) const;
-  void replay(Relation index, const Model& model, std::size_t query, struct ReplayState& state);
 
   const CalibrationQueries& queries_;
   const NeighborSearch& neighbors_;

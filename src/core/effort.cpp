@@ -7,14 +7,43 @@
 #include <limits>
 
 namespace scann {
+namespace {
 
-EffortGrid::EffortGrid(std::span<const std::uint32_t> limits, std::span<const std::uint32_t> candidates,
-                       std::span<const float> margins)
+// How far above a target its recall is measured, in standard errors: about as many indexes miss it by chance
+// as search more codes than they need...
+constexpr double kSafety = 0.5;
+// ...but those that miss it by more than this are few.
+constexpr double kGreatestMiss = 0.0075;
+constexpr double kSafetyFromMiss = 2;
+// narrow(): a pair is kept that may reach a target, give or take so many standard errors, ...
+constexpr double kDoubt = 2;
+// ... at so many times the cost of the best one.
+constexpr double kLargestExcess = 1.3;
+// A recall of this standard error is known well enough, unless it rests on few queries.
+constexpr double kPrecise = 0.0015;
+constexpr std::size_t kFewQueries = 256;
+
+double surely(const Effort& effort) {
+  const double error = effort.standard_error;
+  return effort.recall - std::max(kSafety * error, kSafetyFromMiss * error - kGreatestMiss);
+}
+
+}  // namespace
+
+EffortGrid::EffortGrid(std::span<const std::uint32_t> limits, std::span<const float> recalls,
+                       std::span<const std::uint32_t> candidates, std::span<const float> margins,
+                       bool whole_margins, const SearchCost& cost)
     : limits_(limits.begin(), limits.end()),
+      recalls_(recalls.begin(), recalls.end()),
       candidates_(candidates.begin(), candidates.end()),
       margins_(margins.begin(), margins.end()),
+      whole_margins_(whole_margins),
+      cost_(cost),
+      margins_used_(candidates.size(), margins.size()),
+      keep_(candidates.back()),
       cells_(limits.size() * candidates.size() * margins.size()),
-      codes_(candidates.size() * margins.size()),
+      work_(candidates.size() * margins.size()),
+      decided_(limits.size() * recalls.size()),
       found_(limits.size()),
       next_margin_(candidates.size()) {}
 
@@ -22,6 +51,7 @@ void EffortGrid::begin_query(std::size_t truths) {
   ++queries_;
   truths_ = truths;
   scored_ = 0;
+  visited_ = 0;
   best_.clear();
   for (auto& scores : found_) scores.clear();
   std::fill(next_margin_.begin(), next_margin_.end(), 0);
@@ -35,25 +65,30 @@ float EffortGrid::threshold(std::size_t candidate_index) const {
 bool EffortGrid::offer_leaf(std::span<const float> stop_values) {
   bool wanted = false;
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
-    while (next_margin_[k] < margins_.size() && stop_values[k] > margins_[next_margin_[k]])
+    while (next_margin_[k] < margins_used_[k] && stop_values[k] > margins_[next_margin_[k]])
       stop(k, next_margin_[k]++);
-    wanted |= next_margin_[k] < margins_.size();
+    wanted |= next_margin_[k] < margins_used_[k];
   }
   return wanted;
 }
 
 void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueNeighbor> neighbors) {
   scored_ += scores.size();
+  ++visited_;
   for (const TrueNeighbor& neighbor : neighbors) {
     const auto limit = static_cast<std::size_t>(
         std::upper_bound(limits_.begin(), limits_.end(), neighbor.rank) - limits_.begin());
     if (limit < limits_.size()) found_[limit].push_back(scores[neighbor.entry]);
   }
-  const std::size_t keep = candidates_.back();
-  const float floor = best_.size() < keep ? -std::numeric_limits<float>::infinity() : best_.back();
-  incoming_.clear();
-  std::copy_if(scores.begin(), scores.end(), std::back_inserter(incoming_),
-               [floor](float s) { return s > floor; });
+  const float floor = best_.size() < keep_ ? -std::numeric_limits<float>::infinity() : best_.back();
+  incoming_.resize(scores.size());
+  std::size_t size = 0;
+  // Few come in, at places that cannot be foretold: no branch.
+  for (const float score : scores) {
+    incoming_[size] = score;
+    size += score > floor ? 1 : 0;
+  }
+  incoming_.resize(size);
   std::sort(incoming_.begin(), incoming_.end(), std::greater<>());
   // Merged from the back: few come in among many, and what lies between two of them moves in one piece.
   const auto kept = static_cast<std::ptrdiff_t>(best_.size());
@@ -66,55 +101,113 @@ void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueN
     *--to = *score;
     end = from;
   }
-  if (best_.size() > keep) best_.resize(keep);
+  if (best_.size() > keep_) best_.resize(keep_);
 }
 
 void EffortGrid::end_query() {
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
-    while (next_margin_[k] < margins_.size()) stop(k, next_margin_[k]++);
+    while (next_margin_[k] < margins_used_[k]) stop(k, next_margin_[k]++);
   }
 }
 
 // Books what the search would have found, had it stopped here with this pair.
 void EffortGrid::stop(std::size_t candidate_index, std::size_t margin_index) {
   const float floor = threshold(candidate_index);
-  codes_[pair(candidate_index, margin_index)] += static_cast<double>(scored_);
+  Work& work = work_[pair(candidate_index, margin_index)];
+  work.codes += static_cast<double>(scored_);
+  work.leaves += static_cast<double>(visited_);
   std::ptrdiff_t hits = 0;
   for (std::size_t l = 0; l < limits_.size(); ++l) {
     const std::size_t wanted = std::min<std::size_t>(limits_[l], truths_);
     hits += std::count_if(found_[l].begin(), found_[l].end(), [floor](float s) { return s >= floor; });
     const double recall = wanted == 0 ? 1 : static_cast<double>(hits) / static_cast<double>(wanted);
-    Cell& cell = cells_[l * codes_.size() + pair(candidate_index, margin_index)];
+    Cell& cell = cells_[l * work_.size() + pair(candidate_index, margin_index)];
     cell.hits += recall;
     cell.hits_squared += recall * recall;
   }
 }
 
 Effort EffortGrid::effort(std::size_t limit, std::size_t candidate_index, std::size_t margin_index) const {
-  const Cell& cell = cells_[limit * codes_.size() + pair(candidate_index, margin_index)];
+  const Cell& cell = cells_[limit * work_.size() + pair(candidate_index, margin_index)];
   const auto n = static_cast<double>(std::max<std::size_t>(queries_, 1));
   const double recall = cell.hits / n;
   const double variance = std::max(0.0, cell.hits_squared / n - recall * recall);
+  const Work& work = work_[pair(candidate_index, margin_index)];
   return {.candidates = candidates_[candidate_index],
           .margin = margins_[margin_index],
           .recall = recall,
           .standard_error = std::sqrt(variance / n),
-          .codes = codes_[pair(candidate_index, margin_index)] / n};
+          .codes = work.codes / n,
+          .leaves = work.leaves / n};
 }
 
-Effort EffortGrid::cheapest(std::size_t limit, double recall, double candidate_cost) const {
-  const auto cost = [candidate_cost](const Effort& e) { return e.codes + candidate_cost * e.candidates; };
-  const auto reaches = [recall](const Effort& e) { return e.recall - e.standard_error >= recall; };
-  Effort best = effort(limit, 0, 0);
-  for (std::size_t k = 0; k < candidates_.size(); ++k) {
-    for (std::size_t m = 0; m < margins_.size(); ++m) {
-      const Effort e = effort(limit, k, m);
-      const bool better =
-          reaches(e) ? !reaches(best) || cost(e) < cost(best) : !reaches(best) && e.recall > best.recall;
-      if (better) best = e;
+void EffortGrid::narrow() {
+  std::vector<std::size_t> needed(candidates_.size());
+  for (std::size_t limit = 0; limit < limits_.size(); ++limit) {
+    for (std::size_t target = 0; target < recalls_.size(); ++target) {
+      Effort& decided = decided_[limit * recalls_.size() + target];
+      if (decided.candidates > 0) continue;
+      const Effort best = choose(limit, recalls_[target]);
+      if (best.standard_error <= kPrecise && queries_ >= kFewQueries) {
+        decided = best;
+        continue;
+      }
+      const double goal = std::min<double>(recalls_[target], best.recall);
+      for (std::size_t k = 0; k < candidates_.size(); ++k) {
+        for (std::size_t m = needed[k]; m < margins_used_[k]; ++m) {
+          const Effort e = effort(limit, k, m);
+          if (cost_.of(e) > kLargestExcess * cost_.of(best)) break;
+          // The next margin, too, since what is chosen lies between two.
+          if (e.recall + kDoubt * e.standard_error >= goal) needed[k] = std::min(m + 2, margins_used_[k]);
+        }
+      }
     }
   }
-  return best;
+  margins_used_ = needed;
+  for (std::size_t k = 0; k < candidates_.size(); ++k) {
+    if (margins_used_[k] > 0) keep_ = candidates_[k];
+  }
+}
+
+// The effort between two neighbouring margins where their recall crosses the one wanted.
+Effort EffortGrid::between(const Effort& below, const Effort& above, double recall) const {
+  const double rise = surely(above) - surely(below);
+  const double step = above.margin - below.margin;
+  double share = rise > 0 ? (recall - surely(below)) / rise : 1;
+  if (whole_margins_) share = std::min(1.0, (std::ceil(below.margin + share * step) - below.margin) / step);
+  const auto blend = [share](double a, double b) { return a + share * (b - a); };
+  return {.candidates = above.candidates,
+          .margin = static_cast<float>(blend(below.margin, above.margin)),
+          .recall = blend(below.recall, above.recall),
+          .standard_error = blend(below.standard_error, above.standard_error),
+          .codes = blend(below.codes, above.codes),
+          .leaves = blend(below.leaves, above.leaves)};
+}
+
+Effort EffortGrid::cheapest(std::size_t limit, std::size_t target) const {
+  const Effort& decided = decided_[limit * recalls_.size() + target];
+  return decided.candidates > 0 ? decided : choose(limit, recalls_[target]);
+}
+
+Effort EffortGrid::choose(std::size_t limit, double recall) const {
+  Effort best = {};
+  Effort nearest = {};
+  bool reached = false;
+  for (std::size_t k = 0; k < candidates_.size(); ++k) {
+    Effort below = {};
+    for (std::size_t m = 0; m < margins_used_[k]; ++m) {
+      const Effort e = effort(limit, k, m);
+      if (nearest.candidates == 0 || e.recall > nearest.recall) nearest = e;
+      if (surely(e) >= recall) {
+        const Effort found = m > 0 ? between(below, e, recall) : e;
+        if (!reached || cost_.of(found) < cost_.of(best)) best = found;
+        reached = true;
+        break;
+      }
+      below = e;
+    }
+  }
+  return reached ? best : nearest;
 }
 
 }  // namespace scann

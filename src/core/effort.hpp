@@ -25,14 +25,28 @@ struct Effort {
   float margin;
   double recall;  // mean over queries
   double standard_error;
-  double codes;  // mean number of codes scored
+  double codes;   // mean number of codes scored,
+  double leaves;  // and of leaves visited for them
+};
+
+// What a search costs besides scoring codes, in the time that scoring a code takes.
+struct SearchCost {
+  double leaf;       // visiting a leaf
+  double candidate;  // re-ordering a candidate
+
+  double of(const Effort& effort) const {
+    return effort.codes + leaf * effort.leaves + candidate * effort.candidates;
+  }
 };
 
 class EffortGrid {
  public:
-  // `limits`: the k of recall@k, ascending. `candidates`: values of K and `margins` of the margin, ascending.
-  EffortGrid(std::span<const std::uint32_t> limits, std::span<const std::uint32_t> candidates,
-             std::span<const float> margins);
+  // `limits`: the k of recall@k, ascending. `recalls`: those that cheapest() will be asked for. `candidates`:
+  // values of K and `margins` of the margin, ascending. `whole_margins`: a margin between two of these is
+  // rounded up to a whole number.
+  EffortGrid(std::span<const std::uint32_t> limits, std::span<const float> recalls,
+             std::span<const std::uint32_t> candidates, std::span<const float> margins, bool whole_margins,
+             const SearchCost& cost);
 
   // Starts a query which has `truths` known neighbours (fewer than k in a small table).
   void begin_query(std::size_t truths);
@@ -47,31 +61,54 @@ class EffortGrid {
   // No leaves are left, or offer_leaf() returned false.
   void end_query();
 
-  // What a pair (indexes into `candidates` and `margins`) reached for limits[limit].
+  // Decides the efforts that are known well enough by now, and gives up the pairs which those still open will
+  // not need: further queries are not searched that far. Call between queries, when some tens have shown
+  // what searches cost.
+  void narrow();
+
+  // What a pair (indexes into `candidates` and `margins`) reached for limits[limit]. Not to be asked for a
+  // pair that was given up.
   Effort effort(std::size_t limit, std::size_t candidate_index, std::size_t margin_index) const;
-  // The cheapest pair whose recall@limits[limit] is at least `recall` plus one standard error, or the pair of
-  // highest recall where none is. `candidate_cost`: the cost of re-ordering one candidate, in codes scored.
-  Effort cheapest(std::size_t limit, double recall, double candidate_cost) const;
+  bool in_use(std::size_t candidate_index, std::size_t margin_index) const {
+    return margin_index < margins_used_[candidate_index];
+  }
+  // The cheapest effort that reaches recalls[target], at least half a standard error included; between two
+  // margins of the grid, interpolated. When none reaches it, the pair of highest recall.
+  Effort cheapest(std::size_t limit, std::size_t target) const;
 
  private:
   struct Cell {
     double hits = 0;  // sum over queries of recall
     double hits_squared = 0;
   };
+  // What a pair's searches took, summed over queries.
+  struct Work {
+    double codes = 0;
+    double leaves = 0;
+  };
   void stop(std::size_t candidate_index, std::size_t margin_index);
   std::size_t pair(std::size_t k, std::size_t m) const { return k * margins_.size() + m; }
+  Effort choose(std::size_t limit, double recall) const;
+  Effort between(const Effort& below, const Effort& above, double recall) const;
 
   std::vector<std::uint32_t> limits_;
+  std::vector<float> recalls_;
   std::vector<std::uint32_t> candidates_;
   std::vector<float> margins_;
-  std::vector<Cell> cells_;    // [limit][candidates][margin]
-  std::vector<double> codes_;  // [candidates][margin]
+  bool whole_margins_;
+  SearchCost cost_;
+  std::vector<std::size_t> margins_used_;  // per K: so many of the margins
+  std::size_t keep_;                       // the largest K in use
+  std::vector<Cell> cells_;                // [limit][candidates][margin]
+  std::vector<Work> work_;                 // [candidates][margin]
+  std::vector<Effort> decided_;            // [limit][recall]; no candidates: still open
   std::size_t queries_ = 0;
 
   // The query at hand.
   std::size_t truths_ = 0;
   std::size_t scored_ = 0;
-  std::vector<float> best_;  // descending, at most the largest K
+  std::size_t visited_ = 0;
+  std::vector<float> best_;  // descending, at most the largest K in use
   std::vector<float> incoming_;
   std::vector<std::vector<float>> found_;  // scores of true neighbours, by the first limit that includes them
   std::vector<std::size_t> next_margin_;   // per K: margins below were already stopped

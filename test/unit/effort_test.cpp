@@ -13,7 +13,7 @@
 namespace scann {
 namespace {
 
-constexpr double kCandidateCost = 20;
+constexpr SearchCost kCost = {.leaf = 10, .candidate = 20};
 
 struct Leaf {
   float bound;
@@ -40,6 +40,12 @@ struct Pairs {
   std::vector<float> margins;
 };
 
+constexpr float kRecalls[] = {0.0F, 0.3F, 0.5F, 0.7F, 0.8F, 0.9F, 0.95F, 0.99F, 1.0F};
+
+EffortGrid make_grid(const Pairs& pairs, const Rule& rule) {
+  return EffortGrid(pairs.limits, kRecalls, pairs.candidates, pairs.margins, rule.by_count, kCost);
+}
+
 float kth_best(std::vector<float> scores, std::size_t k) {
   if (scores.size() < k) return -std::numeric_limits<float>::infinity();
   std::sort(scores.begin(), scores.end(), std::greater<>());
@@ -49,6 +55,7 @@ float kth_best(std::vector<float> scores, std::size_t k) {
 // One search as it would really run.
 struct Outcome {
   std::size_t codes = 0;
+  std::size_t leaves = 0;
   float threshold = 0;
   std::vector<std::pair<std::uint32_t, float>> met;  // rank and score of the true neighbours seen
 };
@@ -59,6 +66,7 @@ Outcome search(const Query& query, const Rule& rule, std::size_t k, float margin
   for (std::size_t p = 0; p < query.leaves.size(); ++p) {
     const Leaf& leaf = query.leaves[p];
     if (rule.stop_value(p, leaf.bound, kth_best(seen, k)) > margin) break;
+    ++outcome.leaves;
     seen.insert(seen.end(), leaf.scores.begin(), leaf.scores.end());
     for (const TrueNeighbor& t : leaf.truths) outcome.met.emplace_back(t.rank, leaf.scores[t.entry]);
   }
@@ -81,17 +89,19 @@ Effort expected_effort(const std::vector<Query>& queries, const Rule& rule, std:
                        std::uint32_t k, float margin) {
   std::vector<double> recalls;
   double codes = 0;
+  double leaves = 0;
   for (const Query& query : queries) {
     const Outcome outcome = search(query, rule, k, margin);
     recalls.push_back(recall(outcome, limit, query.truths));
     codes += static_cast<double>(outcome.codes);
+    leaves += static_cast<double>(outcome.leaves);
   }
   const auto n = static_cast<double>(std::max<std::size_t>(queries.size(), 1));
   double mean = 0;
   for (const double r : recalls) mean += r / n;
   double variance = 0;
   for (const double r : recalls) variance += (r - mean) * (r - mean) / n;
-  return {k, margin, mean, std::sqrt(variance / n), codes / n};
+  return {k, margin, mean, std::sqrt(variance / n), codes / n, leaves / n};
 }
 
 void replay(EffortGrid& grid, const Query& query, const Rule& rule) {
@@ -107,11 +117,49 @@ void replay(EffortGrid& grid, const Query& query, const Rule& rule) {
   grid.end_query();
 }
 
-double cost(const Effort& e) { return e.codes + kCandidateCost * e.candidates; }
+double surely(const Effort& e) {
+  return e.recall - std::max(0.5 * e.standard_error, 2 * e.standard_error - 0.0075);
+}
+
+// The effort on the line between two that reaches a recall, at a whole margin where it must be.
+Effort crossing(const Effort& below, const Effort& above, double recall, bool whole_margins) {
+  const double rise = surely(above) - surely(below);
+  double margin = rise > 0 ? below.margin + (recall - surely(below)) / rise * (above.margin - below.margin)
+                           : above.margin;
+  if (whole_margins) margin = std::min<double>(std::ceil(margin), above.margin);
+  const double share = (margin - below.margin) / (above.margin - below.margin);
+  const auto at = [share](double a, double b) { return (1 - share) * a + share * b; };
+  return {above.candidates,
+          static_cast<float>(margin),
+          at(below.recall, above.recall),
+          at(below.standard_error, above.standard_error),
+          at(below.codes, above.codes),
+          at(below.leaves, above.leaves)};
+}
+
+// The least effort for a recall among all pairs, margins ascending for each number of candidates.
+Effort least(const std::vector<Effort>& all, double recall, bool whole_margins) {
+  std::vector<Effort> reaching;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool first = i == 0 || all[i - 1].candidates != all[i].candidates;
+    if (surely(all[i]) < recall) continue;
+    if (first) {
+      reaching.push_back(all[i]);
+    } else if (surely(all[i - 1]) < recall) {
+      reaching.push_back(crossing(all[i - 1], all[i], recall, whole_margins));
+    }
+  }
+  if (reaching.empty()) {
+    return *std::max_element(all.begin(), all.end(),
+                             [](const Effort& a, const Effort& b) { return a.recall < b.recall; });
+  }
+  return *std::min_element(reaching.begin(), reaching.end(),
+                           [](const Effort& a, const Effort& b) { return kCost.of(a) < kCost.of(b); });
+}
 
 // Every pair, and the choice for some targets.
 void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, const Pairs& pairs) {
-  EffortGrid grid(pairs.limits, pairs.candidates, pairs.margins);
+  EffortGrid grid = make_grid(pairs, rule);
   for (const Query& query : queries) replay(grid, query, rule);
   for (std::size_t l = 0; l < pairs.limits.size(); ++l) {
     std::vector<Effort> all;
@@ -119,6 +167,7 @@ void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, con
       for (std::size_t m = 0; m < pairs.margins.size(); ++m) {
         const Effort want =
             expected_effort(queries, rule, pairs.limits[l], pairs.candidates[k], pairs.margins[m]);
+        ASSERT_TRUE(grid.in_use(k, m));
         const Effort got = grid.effort(l, k, m);
         SCOPED_TRACE(testing::Message() << "limit " << pairs.limits[l] << ", K " << want.candidates
                                         << ", margin " << want.margin);
@@ -127,19 +176,18 @@ void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, con
         ASSERT_NEAR(got.recall, want.recall, 1e-12);
         ASSERT_NEAR(got.standard_error, want.standard_error, 1e-6);
         ASSERT_EQ(got.codes, want.codes);
+        ASSERT_EQ(got.leaves, want.leaves);
         all.push_back(got);
       }
     }
-    for (const double target : {0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0}) {
-      const Effort got = grid.cheapest(l, target, kCandidateCost);
-      std::vector<Effort> reaching;
-      std::copy_if(all.begin(), all.end(), std::back_inserter(reaching),
-                   [target](const Effort& e) { return e.recall - e.standard_error >= target; });
-      if (reaching.empty()) {
-        for (const Effort& e : all) ASSERT_LE(e.recall, got.recall) << target;
-      } else {
-        ASSERT_GE(got.recall - got.standard_error, target);
-        for (const Effort& e : reaching) ASSERT_LE(cost(got), cost(e)) << target;
+    for (std::size_t target = 0; target < std::size(kRecalls); ++target) {
+      SCOPED_TRACE(kRecalls[target]);
+      const Effort got = grid.cheapest(l, target);
+      const Effort want = least(all, kRecalls[target], rule.by_count);
+      ASSERT_NEAR(kCost.of(got), kCost.of(want), 1e-6);
+      ASSERT_NEAR(got.recall, want.recall, 1e-9);
+      if (rule.by_count) {
+        ASSERT_EQ(got.margin, std::ceil(got.margin));
       }
     }
   }
@@ -234,6 +282,43 @@ TEST_P(EffortGridTest, OneLimit) {
   for (int i = 0; i < 20; ++i) queries.push_back(random_query(random, 25, 60, 200, 0));
   expect_as_searched(queries, rule(),
                      {.limits = {200}, .candidates = {200, 300, 500, 4000}, .margins = kPairs.margins});
+}
+
+// Narrowed as queries come in, the grid makes them search less and chooses as well.
+TEST_P(EffortGridTest, Narrowed) {
+  std::mt19937 random(7);
+  EffortGrid whole = make_grid(kPairs, rule());
+  EffortGrid narrowed = make_grid(kPairs, rule());
+  constexpr std::size_t kQueries = 1000;
+  for (std::size_t i = 1; i <= kQueries; ++i) {
+    const Query query = random_query(random, 25, 60, 40, 0);
+    replay(whole, query, rule());
+    replay(narrowed, query, rule());
+    if (i == 16 || i == 64 || i == 256) narrowed.narrow();
+  }
+  std::size_t given_up = 0;
+  for (std::size_t k = 0; k < kPairs.candidates.size(); ++k) {
+    for (std::size_t m = 0; m < kPairs.margins.size(); ++m) {
+      if (!narrowed.in_use(k, m)) {
+        ++given_up;
+        continue;
+      }
+      for (std::size_t l = 0; l < kPairs.limits.size(); ++l) {
+        ASSERT_EQ(narrowed.effort(l, k, m).recall, whole.effort(l, k, m).recall);
+        ASSERT_EQ(narrowed.effort(l, k, m).codes, whole.effort(l, k, m).codes);
+      }
+    }
+  }
+  EXPECT_GE(given_up, kPairs.candidates.size() * kPairs.margins.size() / 8);
+  for (std::size_t l = 0; l < kPairs.limits.size(); ++l) {
+    for (std::size_t target = 0; target < std::size(kRecalls); ++target) {
+      SCOPED_TRACE(testing::Message() << "limit " << kPairs.limits[l] << ", recall " << kRecalls[target]);
+      const Effort all = whole.cheapest(l, target);
+      const Effort got = narrowed.cheapest(l, target);
+      EXPECT_NEAR(got.recall, all.recall, 0.005);
+      EXPECT_LE(kCost.of(got), 1.1 * kCost.of(all));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Rules, EffortGridTest, testing::Bool(),

@@ -1,0 +1,226 @@
+// Replay of searches.
+#include "am/replay.hpp"
+
+#include <array>
+#include <vector>
+
+#include "am/search.hpp"
+#include "core/effort.hpp"
+
+namespace scann::am {
+namespace {
+
+// Measured as CPU time of queries through SQL, by regression over leaves visited and candidates kept, with
+// 150 to 2,000 leaves of 100 dimensions.
+constexpr SearchCost kSearchCost = {.leaf = 65, .candidate = 70};
+
+constexpr std::uint32_t kCandidateChoices[] = {8,   10,   13,   16,   20,   25,   32,   40,  50,  64,
+                                               80,  100,  125,  160,  200,  250,  320,  400, 500, 640,
+                                               800, 1000, 1250, 1600, 2000, 2500, 3200, 4000};
+constexpr std::uint32_t kDeepCandidateChoices[] = {300,  360,  430,   520,   640,  800,  1000,
+                                                   1250, 1600, 2000,  2500,  3200, 4000, 5000,
+                                                   6400, 8000, 10000, 12500, 16000};
+
+// Between two of them the margin is interpolated.
+constexpr float kMargins[] = {-4.0F,  -3.0F, -2.5F,  -2.0F, -1.75F, -1.5F, -1.25F, -1.0F,
+                              -0.75F, -0.5F, -0.25F, 0.0F,  0.25F,  0.5F,  0.75F,  1.0F,
+                              1.5F,   2.0F,  3.0F,   4.0F,  6.0F,   8.0F,  12.0F};
+constexpr float kLeafCounts[] = {0,   1,   2,   3,   4,   5,   7,   9,    11,   13,  16,
+                                 19,  22,  26,  30,  35,  40,  48,  57,   68,   80,  100,
+                                 130, 170, 220, 290, 380, 500, 750, 1000, 2000, 4000};
+
+// Queries before the grid is first narrowed to what matters; then again whenever they have doubled.
+constexpr std::size_t kFirstNarrowing = 16;
+constexpr std::size_t kFirstDeepNarrowing = 4;
+
+// Leaves whose pages are asked for together.
+constexpr std::size_t kLeavesAhead = 8;
+
+// A grid of efforts, and how many queries have fed it.
+struct FedGrid {
+  FedGrid(std::span<const std::uint32_t> limits, std::span<const std::uint32_t> candidates, bool by_count,
+          std::size_t first_narrowing)
+      : grid(limits, kCalibratedRecalls, candidates,
+             by_count ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins), by_count,
+             kSearchCost),
+        next_narrowing(first_narrowing),
+        stop_values(candidates.size()) {}
+
+  // Whether any pair of the grid would visit the leaf.
+  bool offer(const Query& query, const RankedLeaf& leaf) {
+    for (std::size_t k = 0; k < stop_values.size(); ++k) {
+      stop_values[k] = query.stop_value(leaf, grid.threshold(k));
+    }
+    return grid.offer_leaf(stop_values);
+  }
+
+  void end_query() {
+    grid.end_query();
+    if (++queries < next_narrowing) return;
+    grid.narrow();
+    next_narrowing *= 2;
+  }
+
+  EffortGrid grid;
+  std::size_t queries = 0;
+  std::size_t next_narrowing;
+  std::vector<float> stop_values;
+};
+
+}  // namespace
+
+// What a replay keeps from query to query.
+struct State {
+  State(Relation relation, const Model& trained, Query& prepared, const RecentBuffers& recent)
+      : index(relation),
+        model(trained),
+        query(prepared),
+        buffers(recent),
+        shallow(std::span(kCalibratedLimits).first(kShallowLimits), kCandidateChoices,
+                trained.meta.metric == Metric::kEuclidean, kFirstNarrowing),
+        deep(std::span(kCalibratedLimits).subspan(kShallowLimits), kDeepCandidateChoices,
+             trained.meta.metric == Metric::kEuclidean, kFirstDeepNarrowing) {}
+
+  void order_by_partition(std::span<const EntryPlace> neighbors);
+  void search(std::span<const EntryPlace> neighbors, const EntryPlace& own, std::span<FedGrid*> grids);
+  void visit(std::uint32_t partition, std::span<const EntryPlace> neighbors, const EntryPlace& own,
+             std::span<FedGrid*> grids);
+  void score_list(std::size_t partition);
+  void score_page(const CodePage& page, float base);
+  void find_truths(std::uint32_t partition, std::span<const EntryPlace> neighbors);
+
+  Relation index;
+  const Model& model;
+  Query& query;
+  RecentBuffers buffers;
+  FedGrid shallow;
+  FedGrid deep;
+  std::vector<std::uint32_t> by_partition;  // ranks of the neighbours at hand
+  std::vector<float> scores;                // of the leaf at hand
+  std::vector<TrueNeighbor> truths;         // in it
+};
+
+void State::order_by_partition(std::span<const EntryPlace> neighbors) {
+  by_partition.resize(neighbors.size());
+  for (std::uint32_t r = 0; r < neighbors.size(); ++r) by_partition[r] = r;
+  std::sort(by_partition.begin(), by_partition.end(), [neighbors](std::uint32_t a, std::uint32_t b) {
+    return neighbors[a].partition < neighbors[b].partition;
+  });
+}
+
+// Scores all codes of a leaf.
+void State::score_list(std::size_t partition) {
+  scores.clear();
+  const float base = query.base(model, partition);
+  ChainGuard chain(index);
+  for (BlockNumber block = model.partitions[partition].head; BlockNumberIsValid(block);) {
+    chain.step(block);
+    const LockedBuffer buffer(buffers.read(index, block), LockMode::kShare);
+    const CodePage page(index, buffer.get(), model.leaf);
+    block = page.next();
+    if (BlockNumberIsValid(block)) buffers.touch(index, block);
+    score_page(page, base);
+  }
+}
+
+void State::score_page(const CodePage& page, float base) {
+  const CodeRun run = code_run(model, page, base, 0);
+  const std::size_t first = scores.size();
+  call_core([&] { scores.resize(first + run.count); });
+  adc_scores(query.table(), run, &scores[first]);
+  if (page.header().voids == 0) return;
+  for (std::size_t i = 0; i < run.count; ++i) {
+    if (!page.is_live(i)) scores[first + i] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+void State::find_truths(std::uint32_t partition, std::span<const EntryPlace> neighbors) {
+  truths.clear();
+  const auto first = std::lower_bound(
+      by_partition.begin(), by_partition.end(), partition,
+      [neighbors](std::uint32_t rank, std::uint32_t wanted) { return neighbors[rank].partition < wanted; });
+  for (auto rank = first; rank != by_partition.end() && neighbors[*rank].partition == partition; ++rank) {
+    if (neighbors[*rank].position < scores.size()) truths.push_back({*rank, neighbors[*rank].position});
+  }
+}
+
+Replay::Replay(Relation index, const Model& model) {
+  auto* query = new (palloc(sizeof(Query))) Query(model);
+  const auto recent = palloc_span<Buffer>(RelationGetNumberOfBlocks(index));
+  std::fill(recent.begin(), recent.end(), InvalidBuffer);
+  state_ = make_in_context<State>(index, model, *query, RecentBuffers(recent));
+}
+
+void Replay::add(std::span<const float> vector, std::span<const EntryPlace> neighbors, const EntryPlace& own,
+                 bool deep) {
+  CHECK_FOR_INTERRUPTS();
+  State& state = *state_;
+  FedGrid* grids[] = {&state.shallow, deep ? &state.deep : nullptr};
+  state.query.prepare(state.model, vector);
+  state.query.rank_leaves(state.model);
+  call_core([&] { state.order_by_partition(neighbors); });
+  for (FedGrid* fed : grids) {
+    if (fed != nullptr) fed->grid.begin_query(neighbors.size());
+  }
+  FedGrid* searching[] = {grids[0], grids[1]};
+  state.search(neighbors, own, searching);
+  call_core([&] {
+    for (FedGrid* fed : grids) {
+      if (fed != nullptr) fed->end_query();
+    }
+  });
+}
+
+// Visits leaves until no pair of any grid wants another. Takes the grids out of the list that want no more.
+void State::search(std::span<const EntryPlace> neighbors, const EntryPlace& own, std::span<FedGrid*> grids) {
+  std::array<RankedLeaf, kLeavesAhead> leaves;
+  while (query.leaves_left() > 0) {
+    const std::size_t taken = std::min(leaves.size(), query.leaves_left());
+    for (std::size_t i = 0; i < taken; ++i) {
+      leaves[i] = query.next_leaf(model);
+      buffers.touch(index, model.partitions[leaves[i].partition].head);
+    }
+    for (std::size_t i = 0; i < taken; ++i) {
+      bool wanted = false;
+      for (FedGrid*& fed : grids) {
+        if (fed != nullptr && !fed->offer(query, leaves[i])) fed = nullptr;
+        wanted |= fed != nullptr;
+      }
+      if (!wanted) return;
+      visit(leaves[i].partition, neighbors, own, grids);
+    }
+  }
+}
+
+void State::visit(std::uint32_t partition, std::span<const EntryPlace> neighbors, const EntryPlace& own,
+                  std::span<FedGrid*> grids) {
+  score_list(partition);
+  if (own.partition == partition && own.position < scores.size()) {
+    scores[own.position] = -std::numeric_limits<float>::infinity();
+  }
+  call_core([&] {
+    find_truths(partition, neighbors);
+    for (FedGrid* fed : grids) {
+      if (fed != nullptr) fed->grid.score_leaf(scores, truths);
+    }
+  });
+}
+
+EffortTable Replay::choose() const {
+  EffortTable table{};
+  for (std::size_t limit = 0; limit < kCalibratedLimits.size(); ++limit) {
+    const bool deep = limit >= kShallowLimits;
+    const EffortGrid& grid = (deep ? state_->deep : state_->shallow).grid;
+    const std::size_t grid_limit = deep ? limit - kShallowLimits : limit;
+    for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
+      const Effort effort = grid.cheapest(grid_limit, target);
+      table[limit][target] = {.recall = static_cast<float>(effort.recall),
+                              .margin = effort.margin,
+                              .candidates = effort.candidates,
+                              .codes = static_cast<float>(effort.codes)};
+    }
+  }
+  return table;
+}
+
+}  // namespace scann::am
