@@ -20,8 +20,6 @@
 namespace bench {
 namespace {
 
-std::string temporary(const std::string& name) { return testing::TempDir() + name; }
-
 TEST(Hdf5File, IsKnownByItsName) {
   EXPECT_TRUE(IsHdf5("glove-100-angular.hdf5"));
   EXPECT_TRUE(IsHdf5("a.h5"));
@@ -30,6 +28,8 @@ TEST(Hdf5File, IsKnownByItsName) {
 }
 
 #ifdef HAVE_HDF5
+
+std::string temporary(const std::string& name) { return testing::TempDir() + name; }
 
 constexpr std::size_t kTrain = 7;
 constexpr std::size_t kTest = 3;
