@@ -63,14 +63,19 @@ class Checker {
     if (!finite) report_corruption(index_, kMetaBlock, "the meta page holds a number that is not finite");
   }
 
+  // All of the model are floats but the levels at its end, which may be anything.
   void check_model_pages(const MetaPage& meta) {
+    std::size_t floats_left =
+        meta.model_floats - rotation_level_floats(meta.rotation, meta.dims, meta.coded_dims);
     BlockNumber from = kMetaBlock;
     for (BlockNumber block = meta.model_head; BlockNumberIsValid(block);) {
       visit(block, from);
       const LockedBuffer buffer(index_, block, LockMode::kShare);
       check_page(index_, buffer.get(), PageKind::kModel, ListKind::kNone);
       const auto* floats = reinterpret_cast<const float*>(page_contents(buffer.page()));
-      const std::size_t count = (page_lower(buffer.page()) - kPageHeaderBytes) / sizeof(float);
+      const std::size_t on_page = (page_lower(buffer.page()) - kPageHeaderBytes) / sizeof(float);
+      const std::size_t count = std::min(on_page, floats_left);
+      floats_left -= count;
       if (!std::all_of(floats, floats + count, [](float x) { return std::isfinite(x); })) {
         report_corruption(index_, block, "the model holds a number that is not finite");
       }

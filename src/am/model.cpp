@@ -89,6 +89,13 @@ bool possible_efforts(const MetaPage& meta) {
   return true;
 }
 
+// Codes have the blocks that the leaves' geometry says, in whatever basis.
+bool possible_basis(const MetaPage& meta) {
+  if (meta.coded_dims == 0 || meta.coded_dims > meta.dims) return false;
+  if (meta.rotation != RotationKind::kRotation && meta.coded_dims != meta.dims) return false;
+  return code_shape(meta).blocks() == leaf_geometry(meta).blocks();
+}
+
 void check_meta(Relation index, const MetaPage& meta) {
   const BlockNumber blocks = RelationGetNumberOfBlocks(index);
   if (meta.height > 1 || meta.dims_per_block > meta.dims ||
@@ -100,10 +107,12 @@ void check_meta(Relation index, const MetaPage& meta) {
       (meta.calibrated != 0 && !possible_efforts(meta))) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
-  const CodebookShape shape{meta.dims, std::max(meta.dims_per_block, 1U)};
+  if (meta.dims_per_block > 0 && !possible_basis(meta)) {
+    report_corruption(index, kMetaBlock, "impossible dimensions of codes");
+  }
   const std::size_t mean = meta.metric == Metric::kEuclidean && meta.height > 0 ? meta.dims : 0;
-  const std::size_t codes = meta.dims_per_block > 0 ? shape.codewords() : 0;
-  if (meta.model_floats != mean + codes + rotation_floats(meta.rotation, meta.dims)) {
+  const std::size_t codes = meta.dims_per_block > 0 ? code_shape(meta).codewords() : 0;
+  if (meta.model_floats != mean + codes + rotation_floats(meta.rotation, meta.dims, meta.coded_dims)) {
     report_corruption(index, kMetaBlock, "the model has the wrong size");
   }
 }
@@ -137,10 +146,10 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     rest = rest.subspan(n);
     return part;
   };
-  if (meta.dims_per_block > 0) model->shape = CodebookShape{meta.dims, meta.dims_per_block};
+  if (meta.dims_per_block > 0) model->shape = code_shape(meta);
   if (meta.metric == Metric::kEuclidean && meta.height > 0) model->mean = take(meta.dims);
   if (meta.dims_per_block > 0) model->codewords = take(model->shape.codewords());
-  model->rotation = take(rotation_floats(meta.rotation, meta.dims));
+  model->rotation = take(rotation_floats(meta.rotation, meta.dims, meta.coded_dims));
   check_rotation(index, meta, model->rotation);
   if (meta.height > 0) {
     auto* partitions = reinterpret_cast<Partition*>(chunk + layout.partitions);
@@ -196,6 +205,10 @@ const Model& open_model(Relation index) {
   if (index->rd_amcache != nullptr) pfree(index->rd_amcache);
   index->rd_amcache = model;
   return *model;
+}
+
+CodebookShape code_shape(const MetaPage& meta) {
+  return scann::code_shape(meta.dims, meta.dims_per_block, meta.coded_dims);
 }
 
 ListGeometry leaf_geometry(const MetaPage& meta) {

@@ -53,6 +53,7 @@ struct MetaPage {
   BlockNumber nulls;       // head of the null list
   BlockNumber model_head;  // first model page; invalid when model_floats is 0
   uint32 blocks;           // of the whole index when it was calibrated
+  uint32 coded_dims;       // of the basis in which residuals are coded; 0 where there are no codes
   uint64 model_floats;     // mean (dims), codewords, rotation
   EffortTable efforts;
 };
@@ -85,7 +86,7 @@ struct Model {
   ListGeometry leaf;
   ListGeometry inner;
   ListGeometry nulls;
-  CodebookShape shape;
+  CodebookShape shape;          // of coded_dims dimensions
   std::span<const float> mean;  // dims floats, Euclidean only: subtracted from rows and queries
   std::span<const float> codewords;
   std::span<const float> rotation;
@@ -104,6 +105,9 @@ MetaPage read_meta(Relation index);
 
 // The model of an index, from the relation cache when the meta page's generation still matches.
 const Model& open_model(Relation index);
+
+// How codes are cut into blocks; only where there are codes.
+CodebookShape code_shape(const MetaPage& meta);
 
 // The geometries that a meta page implies.
 ListGeometry leaf_geometry(const MetaPage& meta);

@@ -96,8 +96,8 @@ RowEncoder::RowEncoder(const Model& model, bool many)
       encoder_(model.shape, model.codewords, palloc_span<float>(many ? model.codewords.size() : 0)),
       loss_(loss_of(model.meta)),
       residual_(palloc_span<float>(model.meta.dims)),
-      rotated_vector_(palloc_span<float>(model.meta.dims)),
-      rotated_residual_(palloc_span<float>(model.meta.dims)),
+      rotated_vector_(palloc_span<float>(model.shape.dims)),
+      rotated_residual_(palloc_span<float>(model.shape.dims)),
       scratch_(palloc_span<float>(model.has_codes() ? encoder_.scratch_floats() : 0)),
       codes_(palloc_span<std::uint8_t>(model.leaf.blocks())),
       vector_(palloc_span<std::int8_t>(model.meta.dims)) {}
@@ -124,8 +124,9 @@ void RowEncoder::encode_residual(std::span<const float> vector, double norm, std
   entry.residual_squared =
       static_cast<float>(inner_product(residual_.data(), residual_.data(), residual_.size()));
   if (model_.leaf.terms()) {
-    encoder_.decode(codes_, residual_);
-    const double term = reconstruction_term(rotated_vector_, rotated_residual_, residual_);
+    const std::span<float> decoded = residual_.first(model_.shape.dims);
+    encoder_.decode(codes_, decoded);
+    const double term = reconstruction_term(rotated_vector_, rotated_residual_, decoded);
     const double steps = (term - model_.meta.term_offset) / model_.meta.term_step;
     entry.term = static_cast<std::uint16_t>(std::lround(std::clamp(steps, 0.0, 65535.0)));
   }

@@ -18,7 +18,7 @@ bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
 
 Query::Query(const Model& model)
     : vector_(palloc_span<float>(model.meta.dims)),
-      rotated_(palloc_span<float>(model.meta.dims)),
+      rotated_(palloc_span<float>(model.shape.dims)),
       levels_(palloc_span<std::int16_t>(model.meta.dims)),
       scratch_(palloc_span<float>(model.has_codes() ? lookup_table_scratch_floats(model.shape) : 0)),
       entries_(palloc_span<std::uint8_t>(model.leaf.blocks() * kCodewords)),

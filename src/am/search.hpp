@@ -59,7 +59,7 @@ class Query {
   RankedLeaf pop();
 
   std::span<float> vector_;
-  std::span<float> rotated_;
+  std::span<float> rotated_;        // in the basis of the codes
   std::span<std::int16_t> levels_;  // the query as multiples of level_, for inner products with centroids
   float level_ = 0;
   std::span<float> scratch_;

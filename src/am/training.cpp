@@ -123,33 +123,32 @@ class Trainer {
     compute_residuals(rows);
     choose_loss(norms, rows);
     train_codes(rows);
-    if (out_.model.leaf.terms()) choose_terms(rows);
+    if (out_.model.leaf.terms()) choose_terms();
     pfree(residuals_.data());
   }
 
  private:
   std::span<float> row(std::size_t i) { return sample_.rows.subspan(i * sample_.dims, sample_.dims); }
 
-  std::size_t square() const { return sample_.dims * sample_.dims; }
-  // Learning a rotation takes a few matrices of dims x dims.
-  bool may_rotate() const {
-    return sample_.dims <= kMaxRotatedDimensions && 4 * square() * sizeof(float) <= memory_;
-  }
+  bool may_rotate() const { return rotation_scratch_bytes(sample_.dims) <= memory_ / 2; }
 
   void allocate(std::size_t leaves) {
     Model& model = out_.model;
-    model.shape = CodebookShape{meta_.dims, meta_.dims_per_block};
+    meta_.coded_dims = meta_.dims;
+    model.shape = code_shape(meta_);
     model.leaf = leaf_geometry(meta_);
     model.inner = inner_geometry(meta_);
     const std::size_t mean = meta_.metric == Metric::kEuclidean ? meta_.dims : 0;
-    out_.floats = palloc_span<float>(mean + model.shape.codewords() + (may_rotate() ? square() : 0));
-    std::span<float> rest = out_.floats;
-    mean_ = carve(rest, mean);
-    codewords_ = carve(rest, model.shape.codewords());
-    rotation_ = rest;
+    // Codewords of fewer dimensions, and the basis itself, come when it has been chosen.
+    out_.floats = palloc_span<float>(mean + model.shape.codewords() + largest_basis());
+    mean_ = out_.floats.first(mean);
     model.mean = mean_;
-    model.codewords = codewords_;
     out_.centroids = palloc_span<float>(leaves * meta_.dims);
+  }
+
+  std::size_t largest_basis() const {
+    const std::size_t components = std::min(sample_.dims, kMaxComponents);
+    return may_rotate() ? rotation_floats(RotationKind::kRotation, sample_.dims, components) : 0;
   }
 
   void subtract_mean() {
@@ -244,52 +243,75 @@ class Trainer {
   void train_codes(std::size_t rows) {
     report_phase(BuildPhase::kTrainCodebook);
     const auto points = sample_.rows.first(rows * sample_.dims);
-    if (may_rotate()) {
-      run_step([&] {
-        return choose_rotation(residuals_, sample_.dims, meta_.dims_per_block, interrupted, rotation_,
-                               &meta_.rotation);
-      });
-    }
-    rotation_ = rotation_.first(rotation_floats(meta_.rotation, sample_.dims));
-    out_.model.rotation = rotation_;
-    out_.floats = out_.floats.first(mean_.size() + codewords_.size() + rotation_.size());
-    meta_.model_floats = out_.floats.size();
+    choose_basis(residuals_);
     const ScoreAwareLoss loss = loss_of(meta_);
     const auto weights = palloc_span<PointWeight>(rows);
     for (std::size_t i = 0; i < rows; ++i) {
       weights[i] = loss.weights(norm_of(row(i)));
     }
-    rotate_rows(points);
-    rotate_rows(residuals_);
+    coded_points_ = to_basis(points);
+    coded_residuals_ = to_basis(residuals_);
     const CodebookTrainingOptions options;
     run_step([&] {
-      return train_codebook(out_.model.shape, points, residuals_, weights, options, interrupted, codewords_);
+      return train_codebook(out_.model.shape, coded_points_, coded_residuals_, weights, options, interrupted,
+                            codewords_);
     });
   }
 
-  void rotate_rows(std::span<float> rows) {
-    if (meta_.rotation == RotationKind::kNone) return;
-    const auto copy = palloc_span<float>(sample_.dims);
-    for (std::size_t i = 0; i < rows.size(); i += sample_.dims) {
-      const auto here = rows.subspan(i, sample_.dims);
-      std::copy(here.begin(), here.end(), copy.begin());
-      rotate(meta_.rotation, rotation_, copy, here);
+  // Sets the basis of the codes, their shape, and where codewords and basis lie in the model.
+  void choose_basis(std::span<const float> residuals) {
+    const auto basis = palloc_span<float>(largest_basis());
+    if (may_rotate()) {
+      CodeBasis chosen;
+      run_step([&] {
+        return scann::choose_basis(residuals, sample_.dims, meta_.dims_per_block, interrupted, basis,
+                                   &chosen);
+      });
+      meta_.rotation = chosen.kind;
+      meta_.coded_dims = chosen.dims;
     }
+    Model& model = out_.model;
+    model.shape = code_shape(meta_);
+    const std::size_t floats = rotation_floats(meta_.rotation, meta_.dims, meta_.coded_dims);
+    std::span<float> rest = out_.floats.subspan(mean_.size());
+    codewords_ = carve(rest, model.shape.codewords());
+    std::copy_n(basis.begin(), floats, rest.begin());
+    model.codewords = codewords_;
+    model.rotation = rest.first(floats);
+    out_.floats = out_.floats.first(mean_.size() + codewords_.size() + floats);
+    meta_.model_floats = out_.floats.size();
+    pfree(basis.data());
+  }
+
+  // Rotates rows in place: those in the basis follow one another more closely.
+  std::span<float> to_basis(std::span<float> rows) {
+    const std::size_t coded = meta_.coded_dims;
+    const std::size_t count = rows.size() / sample_.dims;
+    if (meta_.rotation == RotationKind::kNone) return rows;
+    const auto copy = palloc_span<float>(sample_.dims);
+    for (std::size_t i = 0; i < count; ++i) {
+      std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(i * sample_.dims), sample_.dims, copy.begin());
+      rotate(meta_.rotation, out_.model.rotation, copy, rows.subspan(i * coded, coded));
+    }
+    pfree(copy.data());
+    return rows.first(count * coded);
   }
 
   // The range of the Euclidean terms over the sample, widened a little: rows to come are clamped to it.
-  void choose_terms(std::size_t rows) {
+  void choose_terms() {
+    const std::size_t coded = meta_.coded_dims;
     const Encoder encoder(out_.model.shape, codewords_, palloc_span<float>(codewords_.size()));
     const auto scratch = palloc_span<float>(encoder.scratch_floats());
     const auto codes = palloc_span<std::uint8_t>(out_.model.leaf.blocks());
-    const auto decoded = palloc_span<float>(sample_.dims);
+    const auto decoded = palloc_span<float>(coded);
     double low = std::numeric_limits<double>::infinity();
     double high = -low;
-    for (std::size_t i = 0; i < rows; ++i) {
-      const auto residual = residuals_.subspan(i * sample_.dims, sample_.dims);
-      encoder.encode(row(i), residual, 1, scratch, codes);
+    for (std::size_t from = 0; from < coded_points_.size(); from += coded) {
+      const auto point = coded_points_.subspan(from, coded);
+      const auto residual = coded_residuals_.subspan(from, coded);
+      encoder.encode(point, residual, 1, scratch, codes);
       encoder.decode(codes, decoded);
-      const double term = reconstruction_term(row(i), residual, decoded);
+      const double term = reconstruction_term(point, residual, decoded);
       low = std::min(low, term);
       high = std::max(high, term);
     }
@@ -307,8 +329,9 @@ class Trainer {
   MetaPage& meta_;
   std::span<float> mean_;
   std::span<float> codewords_;
-  std::span<float> rotation_;
   std::span<float> residuals_;
+  std::span<float> coded_points_;  // in the basis of the codes, over the first rows of the sample
+  std::span<float> coded_residuals_;
 };
 
 }  // namespace
@@ -362,7 +385,7 @@ TrainedModel unflatten(std::byte* bytes) {
   FlatModel flat(bytes);
   Model& model = trained.model;
   const MetaPage& meta = model.meta = flat.take<MetaPage>(1).front();
-  model.shape = CodebookShape{meta.dims, meta.dims_per_block};
+  model.shape = code_shape(meta);
   model.leaf = leaf_geometry(meta);
   model.inner = inner_geometry(meta);
   model.nulls = null_geometry();
