@@ -119,7 +119,7 @@ help:
 	@echo 'make, make install, make installcheck [PG_CONFIG=...]   as for any extension'
 	@echo 'make unit             unit tests of the algorithm, without PostgreSQL'
 	@echo 'make bench            measure it and every other vector index that is installed (see test/bench/compare);'
-	@echo '                      DATASETS="glove text clustered-1000000 FILE.hdf5" chooses the data'
+	@echo '                      DATASETS="glove text nested-1000000 FILE.hdf5" chooses the data'
 	@echo 'make scann_bench      $(BENCH), the program that measures (see its --help)'
 	@echo 'make benchmark-kernels, make figure3    speed of the kernels; gain of the score-aware loss'
 	@echo 'make format           reformat the C++ sources (format-check only reports)'

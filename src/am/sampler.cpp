@@ -8,6 +8,8 @@ namespace {
 
 constexpr std::size_t kRowsPerLeaf = 200;
 constexpr std::size_t kMinSample = 10'000;
+// A code page of 2 dimensions to a block and some 100 dimensions holds 288; leaves vary in size.
+constexpr double kRowsPerCodePage = 256;
 // Blocks to read before the table's size is estimated from them.
 constexpr BlockNumber kMinBlocks = 32;
 
@@ -76,7 +78,9 @@ BlockOrder::BlockOrder(BlockNumber blocks) : blocks_(std::max<BlockNumber>(block
 }
 
 std::size_t default_leaves(double rows) {
-  return static_cast<std::size_t>(std::max(1.0, std::round(0.5 * std::pow(rows, 0.6))));
+  const double page_filling = rows / kRowsPerCodePage;
+  const double leaves = std::min(0.62 * std::pow(rows, 0.6), std::max(std::sqrt(rows), page_filling));
+  return static_cast<std::size_t>(std::max(1.0, std::round(leaves)));
 }
 
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,

@@ -105,6 +105,9 @@ const std::vector<Option>& AllOptions() {
       {"--clusters", "N", "to generate (default: 100)", Number(&Options::clusters)},
       {"--spread", "X", "standard deviation within a generated cluster, the centres' being 1 (default: 0.5)",
        Number(&Options::spread)},
+      {"--nested", nullptr,
+       "generate unit vectors in clusters within clusters, as hard to search as word vectors",
+       Switch(&Options::nested, true)},
   };
   return all;
 }

@@ -48,6 +48,7 @@ struct Options {
   std::string out;
   std::size_t clusters = 100;
   double spread = 0.5;
+  bool nested = false;
 };
 
 // Reads the arguments that follow the command. Throws std::runtime_error.

@@ -7,12 +7,12 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <numbers>
 #include <numeric>
-#include <random>
 #include <regex>
 #include <stdexcept>
 #include <utility>
+
+#include "random.hpp"
 
 static_assert(std::endian::native == std::endian::little, "the file formats are little-endian");
 
@@ -127,29 +127,6 @@ void Normalise(Matrix& vectors) {
     for (float& x : row) x = static_cast<float>(x * scale);
   }
 }
-
-namespace {
-
-// The standard's distributions differ between libraries; a benchmark's data must not.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-
-  // Uniform in (0, 1).
-  double Uniform() { return (static_cast<double>(engine_() >> 11) + 0.5) * 0x1p-53; }
-  std::size_t Below(std::size_t limit) {
-    return static_cast<std::size_t>(Uniform() * static_cast<double>(limit));
-  }
-  double Normal() {
-    const double radius = std::sqrt(-2 * std::log(Uniform()));
-    return radius * std::cos(2 * std::numbers::pi * Uniform());
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-}  // namespace
 
 Matrix GenerateClustered(const ClusterOptions& options) {
   Random random(options.seed);
