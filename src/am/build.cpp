@@ -19,11 +19,12 @@ class Build {
         index_(index),
         options_(index_options(index)),
         memory_(static_cast<std::size_t>(maintenance_work_mem) * 1024),
+        workers_(plan_build_workers(heap, index, info)),
         load_({target_, trained_, queries_, memory_}) {}
 
   IndexBuildResult* run() {
     train();
-    load_.run(plan_build_workers(target_.heap, index_, target_.info));
+    load_.run(workers_);
     write();
     if (RelationNeedsWAL(index_)) {
       log_newpage_range(index_, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index_), true);
@@ -42,10 +43,11 @@ class Build {
         AllocSetContextCreate(CurrentMemoryContext, "scann training", ALLOCSET_DEFAULT_SIZES));
     const MemoryContext training = CurrentMemoryContext;
     report_phase(BuildPhase::kSample);
-    Sample sample = take_sample(target_.heap, index_, target_.info, options_, sample_memory(memory_));
+    Sample sample =
+        take_sample(target_.heap, index_, target_.info, options_, sample_memory(memory_), workers_ > 0);
     MemoryContextSwitchTo(old);
     const std::span<float> rows = choose_queries(sample);
-    train_model(index_, options_, queries_.metric, sample, memory_, trained_);
+    train_model(target_, workers_, options_, queries_.metric, sample, memory_, trained_);
     if (model().meta.height > 0) {
       for (std::size_t i = 0; i < rows.size(); i += sample.dims) {
         center(model(), rows.subspan(i, sample.dims), rows.subspan(i, sample.dims));
@@ -53,6 +55,7 @@ class Build {
     } else {
       queries_.tids = {};
     }
+    free_sample(sample);
     MemoryContextDelete(training);
   }
 
@@ -154,6 +157,7 @@ class Build {
   Relation index_;
   IndexOptions options_;
   std::size_t memory_;
+  int workers_;
   TrainedModel trained_;
   CalibrationQueries queries_{};
   TableLoad load_;

@@ -10,8 +10,9 @@ constexpr std::size_t kRowsPerLeaf = 200;
 constexpr std::size_t kMinSample = 10'000;
 // A code page of 2 dimensions to a block and some 100 dimensions holds 288; leaves vary in size.
 constexpr double kRowsPerCodePage = 256;
-// Blocks to read before the table's size is estimated from them.
+// Blocks to read, and rows with a vector to see, before the table's size is estimated from them.
 constexpr BlockNumber kMinBlocks = 32;
+constexpr std::size_t kMinSeen = 1000;
 
 struct SampleState {
   Sample sample;
@@ -19,8 +20,9 @@ struct SampleState {
   MemoryContext sample_context;
   MemoryContext row_context;
   std::size_t memory;
-  std::size_t capacity = 0;  // rows allocated
-  double seen = 0;           // rows with a vector, kept or not
+  std::size_t capacity = 0;                                      // rows allocated
+  std::size_t wanted = std::numeric_limits<std::size_t>::max();  // rows, once estimated
+  double seen = 0;                                               // rows with a vector, kept or not
 };
 
 std::size_t row_bytes(std::size_t dims) { return dims * sizeof(float) + sizeof(ItemPointerData); }
@@ -34,18 +36,36 @@ void grow(MemoryContext context, std::span<T>& array, std::size_t size) {
   array = {static_cast<T*>(memory), size};
 }
 
+// Before the sample's size is estimated, memory grows with it.
+void make_room(SampleState& state) {
+  Sample& sample = state.sample;
+  state.capacity = std::min(largest_sample(state), std::max<std::size_t>(1024, 2 * state.capacity));
+  grow(state.sample_context, sample.rows, state.capacity * sample.dims);
+  grow(state.sample_context, sample.tids, state.capacity);
+}
+
 void keep_row(SampleState& state, std::span<const float> row, const ItemPointerData& tid) {
   Sample& sample = state.sample;
-  if (sample.count == state.capacity) {
-    const std::size_t largest = largest_sample(state);
-    if (sample.count >= largest) return;
-    state.capacity = std::min(largest, std::max<std::size_t>(1024, 2 * state.capacity));
-    grow(state.sample_context, sample.rows, state.capacity * sample.dims);
-    grow(state.sample_context, sample.tids, state.capacity);
-  }
+  if (sample.count == std::min(state.wanted, largest_sample(state))) return;
+  if (sample.count == state.capacity) make_room(state);
   std::copy(row.begin(), row.end(),
             sample.rows.begin() + static_cast<std::ptrdiff_t>(sample.count * sample.dims));
   sample.tids[sample.count++] = tid;
+}
+
+// Moves the rows so far to where there is room for all that are wanted.
+void fix_size(SampleState& state, std::size_t wanted, bool shared) {
+  Sample& sample = state.sample;
+  state.wanted = std::max(sample.count, std::min(wanted, largest_sample(state)));
+  const std::span<float> rows = sample.rows;
+  const std::size_t size = state.wanted * sample.dims;
+  if (shared) sample.segment = dsm_create(size * sizeof(float), DSM_CREATE_NULL_IF_MAXSEGMENTS);
+  if (sample.segment == nullptr) return;
+  sample.rows = {static_cast<float*>(dsm_segment_address(sample.segment)), size};
+  std::copy_n(rows.begin(), sample.count * sample.dims, sample.rows.begin());
+  pfree(rows.data());
+  grow(state.sample_context, sample.tids, state.wanted);
+  state.capacity = state.wanted;
 }
 
 void sample_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull, bool /*alive*/, void* arg) {
@@ -84,7 +104,7 @@ std::size_t default_leaves(double rows) {
 }
 
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,
-                   std::size_t memory) {
+                   std::size_t memory, bool shared) {
   SampleState state{
       .sample = {},
       .reader = VectorReader(index),
@@ -95,19 +115,28 @@ Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOp
   const BlockOrder order(blocks);
   BlockNumber read = 0;
   double estimate = 0;
+  bool sized = false;
   while (read < blocks) {
     CHECK_FOR_INTERRUPTS();
     table_index_build_range_scan(heap, index, info, false, false, false, order.at(read), 1, sample_row,
                                  &state, nullptr);
     ++read;
     estimate = state.seen / read * blocks;
-    if (read >= kMinBlocks && state.sample.count >= wanted_rows(options, estimate)) break;
+    if (!sized && read >= kMinBlocks && state.sample.count >= kMinSeen) {
+      fix_size(state, wanted_rows(options, estimate), shared);
+      sized = true;
+    }
+    if (sized && state.sample.count == state.wanted) break;
     if (state.sample.dims > 0 && state.sample.count >= largest_sample(state)) break;
   }
   MemoryContextDelete(state.row_context);
   state.sample.table_rows = estimate;
   state.sample.complete = read == blocks && state.sample.count == static_cast<std::size_t>(state.seen);
   return state.sample;
+}
+
+void free_sample(Sample& sample) {
+  if (sample.segment != nullptr) dsm_detach(sample.segment);
 }
 
 }  // namespace scann::am

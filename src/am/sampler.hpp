@@ -14,6 +14,7 @@ struct Sample {
   bool complete = false;  // every block was read and every row kept
   std::span<float> rows;  // count x dims
   std::span<ItemPointerData> tids;
+  dsm_segment* segment = nullptr;  // that begins with the rows, where they are to be shared with workers
 };
 
 // Visits every block of a table once, in an order that is spread evenly over the table at any point.
@@ -32,8 +33,10 @@ class BlockOrder {
 std::size_t default_leaves(double rows);
 
 // Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows
-// for every leaf, `memory` bytes are used up, or the table ends.
+// for every leaf, `memory` bytes are used up, or the table ends. How many that is, is estimated when enough
+// blocks are read. `shared`: puts the rows into shared memory, for free_sample() to give back.
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,
-                   std::size_t memory);
+                   std::size_t memory, bool shared);
+void free_sample(Sample& sample);
 
 }  // namespace scann::am

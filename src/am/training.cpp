@@ -7,6 +7,7 @@
 
 #include "am/build.hpp"
 #include "am/training.hpp"
+#include "am/training_team.hpp"
 
 namespace scann::am {
 namespace {
@@ -102,8 +103,10 @@ std::span<T> carve(std::span<T>& from, std::size_t count) {
 
 class Trainer {
  public:
-  Trainer(Relation index, const IndexOptions& options, Sample& sample, std::size_t memory, TrainedModel& out)
-      : index_(index),
+  Trainer(const BuildTarget& target, int workers, const IndexOptions& options, Sample& sample,
+          std::size_t memory, TrainedModel& out)
+      : target_(target),
+        workers_(workers),
         options_(options),
         sample_(sample),
         memory_(memory),
@@ -113,7 +116,7 @@ class Trainer {
   void train(std::size_t leaves, const Norms& norms) {
     meta_.height = 1;
     meta_.dims_per_block =
-        choose_dims_per_block(index_, options_, sample_.dims, meta_.metric == Metric::kEuclidean);
+        choose_dims_per_block(target_.index, options_, sample_.dims, meta_.metric == Metric::kEuclidean);
     allocate(leaves);
     if (meta_.metric == Metric::kEuclidean) subtract_mean();
     train_centroids(leaves);
@@ -165,13 +168,12 @@ class Trainer {
   // k-means; then each centroid is replaced by its int8 code, against which residuals are taken.
   void train_centroids(std::size_t leaves) {
     report_phase(BuildPhase::kTrainPartitions);
-    std::size_t trained = 0;
     PartitionerOptions options;
     options.scratch_bytes = memory_ / 10;
-    run_step([&] {
-      return train_partitions(sample_.rows.first(sample_.count * sample_.dims), sample_.dims, leaves, options,
-                              interrupted, out_.centroids, &trained);
-    });
+    const std::span<const float> rows = sample_.rows.first(sample_.count * sample_.dims);
+    auto* training = make_in_context<PartitionTraining>(rows, sample_.dims, leaves, options, out_.centroids);
+    assign_rounds(target_, workers_, sample_, *training);
+    const std::size_t trained = training->trained();
     meta_.leaves = static_cast<uint32>(trained);
     out_.partitions = palloc_span<Partition>(trained);
     group_centroids(out_.centroids.first(trained * sample_.dims));
@@ -321,7 +323,8 @@ class Trainer {
                                std::numeric_limits<float>::min());
   }
 
-  Relation index_;
+  const BuildTarget& target_;
+  int workers_;
   const IndexOptions& options_;
   Sample& sample_;
   std::size_t memory_;
@@ -418,8 +421,8 @@ std::span<const std::uint32_t> PartitionAssigner::assign(std::span<const float> 
   return nearest_.first(n);
 }
 
-void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample,
-                 std::size_t memory, TrainedModel& trained) {
+void train_model(const BuildTarget& target, int workers, const IndexOptions& options, Metric metric,
+                 Sample& sample, std::size_t memory, TrainedModel& trained) {
   Model& model = trained.model;
   model.meta = empty_meta(metric);
   model.meta.dims = static_cast<uint32>(sample.dims);
@@ -431,12 +434,12 @@ void train_model(Relation index, const IndexOptions& options, Metric metric, Sam
   if (leaves > 0 && norms.largest > kLargestNorm) {
     ereport(NOTICE,
             (errmsg("index \"%s\" is not partitioned because vectors are too long",
-                    RelationGetRelationName(index)),
+                    RelationGetRelationName(target.index)),
              errdetail("The largest norm in the sample is %g.", norms.largest),
              errhint("Queries are exact, but compare every row. Scale the vectors down to make them fast.")));
     return;
   }
-  if (leaves > 0) Trainer(index, options, sample, memory, trained).train(leaves, norms);
+  if (leaves > 0) Trainer(target, workers, options, sample, memory, trained).train(leaves, norms);
 }
 
 }  // namespace scann::am

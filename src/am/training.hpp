@@ -4,6 +4,7 @@
 #include "am/model.hpp"
 #include "am/options.hpp"
 #include "am/sampler.hpp"
+#include "am/worker_team.hpp"
 #include "core/centroid_groups.hpp"
 
 namespace scann::am {
@@ -39,9 +40,10 @@ class PartitionAssigner {
   std::span<std::uint32_t> nearest_;
 };
 
-// `memory`: what training may use beside the sample, in bytes.
-void train_model(Relation index, const IndexOptions& options, Metric metric, Sample& sample,
-                 std::size_t memory, TrainedModel& trained);
+// `memory`: what training may use beside the sample, in bytes. Where the sample is shared, so many workers
+// help.
+void train_model(const BuildTarget& target, int workers, const IndexOptions& options, Metric metric,
+                 Sample& sample, std::size_t memory, TrainedModel& trained);
 
 // The share of maintenance_work_mem that take_sample() may use, so that train_model() fits into the rest.
 std::size_t sample_memory(std::size_t memory);

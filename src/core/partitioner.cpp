@@ -18,21 +18,11 @@ namespace {
 
 constexpr double kMaxLeafShare = 2.0;     // leaves above this multiple of the mean are split
 constexpr double kTinyLeafShare = 0.5;    // leaves below it may give up their centroid for that
-constexpr double kChunkProducts = 4e7;    // multiplications between two polls of stop(): a few milliseconds
+constexpr double kChunkProducts = 4e7;    // multiplications in a chunk of an assignment: a few milliseconds
 constexpr std::size_t kSampleShare = 4;   // the first rounds see every fourth row
 constexpr std::size_t kRowsPerLeaf = 32;  // but at least so many a leaf
 constexpr int kSplitPasses = 3;           // of power iteration
 constexpr int kMaxRepairs = 4;            // rounds after the last that only split
-
-// Every `stride`-th row of the sample.
-struct RowSubset {
-  const float* rows;
-  std::size_t dims;
-  std::size_t stride;
-  std::size_t count;
-
-  const float* row(std::size_t i) const { return rows + i * stride * dims; }
-};
 
 RowSubset subset(std::span<const float> sample, std::size_t dims, std::size_t at_most) {
   const std::size_t count = sample.size() / dims;
@@ -40,19 +30,16 @@ RowSubset subset(std::span<const float> sample, std::size_t dims, std::size_t at
   return {sample.data(), dims, stride, (count + stride - 1) / stride};
 }
 
-// The state of one training run. Centroids [0, leaves) live in the caller's memory.
+// The state of k-means. Centroids [0, leaves) live in the caller's memory.
 class PartitionTrainer {
  public:
-  PartitionTrainer(std::span<float> centroids, std::size_t dims, std::size_t leaves, StopPredicate stop)
-      : centroids_(centroids), dims_(dims), leaves_(leaves), stop_(stop), sizes_(leaves) {
-    const double products =
-        static_cast<double>(CentroidGroups::comparisons(leaves)) * static_cast<double>(dims);
-    const auto most = static_cast<double>(CentroidGroups::kBatch);
-    chunk_ = static_cast<std::size_t>(std::clamp(kChunkProducts / products, 8.0, most));
-  }
+  PartitionTrainer(std::span<float> centroids, std::size_t dims, std::size_t leaves)
+      : centroids_(centroids.first(leaves * dims)), dims_(dims), leaves_(leaves), sizes_(leaves) {}
 
   void start_from(const RowSubset& rows, std::uint64_t seed);
-  [[nodiscard]] bool assign(const RowSubset& rows);
+  // Find every row's nearest centroid; then count the leaves' rows.
+  AssignStep begin_assignment(const RowSubset& rows);
+  void end_assignment();
   void move_to_means(const RowSubset& rows);
   bool rebalance(const RowSubset& rows);
   std::size_t drop_empty();
@@ -75,8 +62,7 @@ class PartitionTrainer {
   std::span<float> centroids_;
   std::size_t dims_;
   std::size_t leaves_;
-  StopPredicate stop_;
-  std::size_t chunk_;
+  std::vector<std::uint32_t> group_first_;
   std::vector<std::uint32_t> nearest_;  // leaf of every row of the subset at hand
   std::vector<std::uint32_t> members_;  // its rows, leaf after leaf
   std::vector<std::uint32_t> sizes_;
@@ -93,25 +79,17 @@ void PartitionTrainer::start_from(const RowSubset& rows, std::uint64_t seed) {
   }
 }
 
-// Finds every row's nearest centroid and counts the leaves' rows. May reorder centroids.
-bool PartitionTrainer::assign(const RowSubset& rows) {
-  CentroidGroups groups(centroids_.first(leaves_ * dims_), dims_, stop_);
-  if (!groups.ready()) return false;
-  std::vector<float> gathered(rows.stride > 1 ? chunk_ * dims_ : 0);
+// May reorder centroids.
+AssignStep PartitionTrainer::begin_assignment(const RowSubset& rows) {
+  const CentroidGroups groups(centroids_, dims_, [] { return false; });
+  group_first_.assign(groups.first().begin(), groups.first().end());
   nearest_.resize(rows.count);
-  for (std::size_t from = 0; from < rows.count; from += chunk_) {
-    if (stop_()) return false;
-    const std::size_t n = std::min(chunk_, rows.count - from);
-    const float* chunk = rows.row(from);
-    if (rows.stride > 1) {
-      for (std::size_t i = 0; i < n; ++i) std::copy_n(rows.row(from + i), dims_, &gathered[i * dims_]);
-      chunk = gathered.data();
-    }
-    groups.assign(chunk, n, &nearest_[from]);
-  }
+  return {.rows = rows, .centroids = centroids_, .group_first = group_first_, .nearest = nearest_};
+}
+
+void PartitionTrainer::end_assignment() {
   std::fill(sizes_.begin(), sizes_.end(), 0U);
   for (std::uint32_t leaf : nearest_) ++sizes_[leaf];
-  return true;
 }
 
 // Moves every centroid to the mean of its rows; an empty leaf's stays. Sums in place, so as to need no other
@@ -234,31 +212,107 @@ std::size_t PartitionTrainer::drop_empty() {
 
 }  // namespace
 
+std::size_t AssignStep::chunk_rows() const {
+  const std::size_t leaves = centroids.size() / rows.dims;
+  const double products =
+      static_cast<double>(CentroidGroups::comparisons(leaves)) * static_cast<double>(rows.dims);
+  const auto most = static_cast<double>(CentroidGroups::kBatch);
+  return static_cast<std::size_t>(std::clamp(kChunkProducts / products, 8.0, most));
+}
+
+std::size_t AssignStep::chunks() const { return (rows.count + chunk_rows() - 1) / chunk_rows(); }
+
+ChunkAssigner::ChunkAssigner(const AssignStep& step)
+    : step_(step),
+      groups_(step.centroids, step.rows.dims, step.group_first),
+      gathered_(step.rows.stride > 1 ? step.chunk_rows() * step.rows.dims : 0) {}
+
+void ChunkAssigner::assign(std::size_t chunk) {
+  const RowSubset& rows = step_.rows;
+  const std::size_t begin = chunk * step_.chunk_rows();
+  const std::size_t n = std::min(step_.chunk_rows(), rows.count - begin);
+  const float* points = rows.row(begin);
+  if (rows.stride > 1) {
+    for (std::size_t i = 0; i < n; ++i) {
+      std::copy_n(rows.row(begin + i), rows.dims, &gathered_[i * rows.dims]);
+    }
+    points = gathered_.data();
+  }
+  groups_.assign(points, n, &step_.nearest[begin]);
+}
+
+// Half of the rounds see few of the rows. Then come rounds that only split: splitting unbalances neighbours a
+// little, so they are repeated until every leaf is small enough.
+struct PartitionTraining::State {
+  State(std::span<const float> sample, std::size_t dims, std::size_t leaves,
+        const PartitionerOptions& options, const RowSubset& all_rows, std::span<float> centroids)
+      : all(all_rows),
+        few(subset(sample, dims, std::max(all.count / kSampleShare, kRowsPerLeaf * leaves))),
+        few_rounds(options.iterations / 2),
+        rounds(options.iterations),
+        trainer(centroids, dims, leaves),
+        finished(leaves == 0) {
+    if (!finished) trainer.start_from(few, options.seed);
+  }
+
+  const RowSubset& rows() const { return round < few_rounds ? few : all; }
+
+  // What follows an assignment.
+  void end_round() {
+    trainer.end_assignment();
+    trainer.move_to_means(rows());
+    const bool moved = trainer.rebalance(rows());
+    ++round;
+    finished = (round > rounds && !moved) || round == rounds + kMaxRepairs;
+    if (finished) trained = trainer.drop_empty();
+  }
+
+  RowSubset all;
+  RowSubset few;
+  int few_rounds;
+  int rounds;
+  PartitionTrainer trainer;
+  AssignStep assignment{};
+  int round = 0;  // being done, or to be done next
+  bool assigning = false;
+  bool finished;
+  std::size_t trained = 0;
+};
+
+PartitionTraining::PartitionTraining(std::span<const float> sample, std::size_t dims, std::size_t leaves,
+                                     const PartitionerOptions& options, std::span<float> centroids) {
+  const std::size_t row_bytes = 2 * sizeof(std::uint32_t);
+  const RowSubset all = subset(sample, dims, std::max(options.scratch_bytes / row_bytes, 4 * leaves));
+  state_ = std::make_unique<State>(sample, dims, std::min(leaves, all.count), options, all, centroids);
+}
+
+PartitionTraining::~PartitionTraining() = default;
+
+const AssignStep* PartitionTraining::next() {
+  State& state = *state_;
+  if (state.assigning) state.end_round();
+  state.assigning = !state.finished;
+  if (state.finished) return nullptr;
+  state.assignment = state.trainer.begin_assignment(state.rows());
+  return &state.assignment;
+}
+
+std::size_t PartitionTraining::most_rows() const { return state_->all.count; }
+std::size_t PartitionTraining::trained() const { return state_->trained; }
+
 bool train_partitions(std::span<const float> sample, std::size_t dims, std::size_t leaves,
                       const PartitionerOptions& options, StopPredicate stop, std::span<float> centroids,
                       std::size_t* trained) {
   *trained = 0;
-  const std::size_t row_bytes = 2 * sizeof(std::uint32_t);
-  const RowSubset all = subset(sample, dims, std::max(options.scratch_bytes / row_bytes, 4 * leaves));
-  leaves = std::min(leaves, all.count);
-  if (leaves == 0) return true;
-
-  const RowSubset few = subset(sample, dims, std::max(all.count / kSampleShare, kRowsPerLeaf * leaves));
-  PartitionTrainer trainer(centroids, dims, leaves, stop);
-  trainer.start_from(few, options.seed);
-  for (int i = 0; i < options.iterations; ++i) {
-    const RowSubset& rows = i < options.iterations / 2 ? few : all;
-    if (!trainer.assign(rows)) return false;
-    trainer.move_to_means(rows);
-    trainer.rebalance(rows);
+  PartitionTraining training(sample, dims, leaves, options, centroids);
+  while (const AssignStep* step = training.next()) {
+    ChunkAssigner assigner(*step);
+    for (std::size_t chunk = 0; chunk < step->chunks(); ++chunk) {
+      if (stop()) return false;
+      assigner.assign(chunk);
+    }
   }
-  // Splitting unbalances neighbours a little: repeat until every leaf is small enough.
-  for (int i = 0; i < kMaxRepairs; ++i) {
-    if (!trainer.assign(all)) return false;
-    trainer.move_to_means(all);
-    if (!trainer.rebalance(all)) break;
-  }
-  *trained = trainer.drop_empty();
+  *trained = training.trained();
   return true;
 }
 

@@ -408,7 +408,8 @@ void rotate(RotationKind kind, std::span<const float> matrix, std::span<const fl
     case RotationKind::kRotation: {
       std::int16_t levels[kMaxDimensions];
       const float scale = quantize_query(in.data(), in.size(), levels);
-      dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(), in.size(), out.data());
+      dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(),
+                  in.size(), out.data());
       std::transform(out.begin(), out.end(), matrix.begin(), out.begin(), std::multiplies<>());
       break;
     }
