@@ -158,3 +158,53 @@ ALTER TABLE refused ADD EXCLUDE USING scann (v WITH =);
 CREATE INDEX refused_index ON refused USING scann (v);
 CLUSTER refused USING refused_index;
 DROP TABLE refused;
+
+-- Parallel workers build the same index, byte for byte.
+CREATE TABLE shared (id int, v real[]) WITH (parallel_workers = 2);
+INSERT INTO shared SELECT i, CASE WHEN i % 50 > 0 THEN clustered(i, 16) WHEN i % 100 > 0 THEN array_fill(0::real, '{16}') END
+FROM generate_series(1, 5000) i;
+CREATE FUNCTION digest_with(workers int, definition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  result text;
+BEGIN
+  PERFORM set_config('max_parallel_maintenance_workers', workers::text, true);
+  EXECUTE 'CREATE INDEX shared_index ON ' || definition;
+  PERFORM scann_check('shared_index', true);
+  CHECKPOINT;
+  result := digest('shared_index');
+  DROP INDEX shared_index;
+  RETURN result;
+END $$;
+CREATE FUNCTION halved(v real[]) RETURNS real[] IMMUTABLE LANGUAGE sql RETURN (SELECT array_agg(x / 2) FROM unnest(v) x);
+CREATE FUNCTION halved_in_parallel(v real[]) RETURNS real[] IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN (SELECT array_agg(x / 2) FROM unnest(v) x);
+SELECT definition, digest_with(0, definition) = digest_with(2, definition) AS same FROM unnest(ARRAY[
+  'shared USING scann (v)', 'shared USING scann (v real_cosine_ops)', 'shared USING scann (v real_l2_ops)',
+  'shared USING scann (halved(v))', 'shared USING scann (halved_in_parallel(v))', 'shared USING scann (v) WHERE id % 3 > 0']) definition;
+ALTER TABLE shared SET UNLOGGED;
+SELECT digest_with(0, 'shared USING scann (v)') = digest_with(2, 'shared USING scann (v)') AS same;
+ALTER TABLE shared SET LOGGED;
+CREATE TEMP TABLE temporary WITH (parallel_workers = 2) AS TABLE shared;
+CREATE INDEX temporary_index ON temporary USING scann (v);
+SELECT scann_check('temporary_index', true);
+DROP TABLE temporary;
+SET max_parallel_maintenance_workers = 0;
+CREATE INDEX CONCURRENTLY alone ON shared USING scann (v);
+SET max_parallel_maintenance_workers = 2;
+CREATE INDEX CONCURRENTLY together ON shared USING scann (v);
+CHECKPOINT;
+SELECT digest('alone') = digest('together') AS same;
+DROP INDEX alone;
+SET scann.target_recall = 1;
+SELECT * FROM compare('SELECT id, v <#> $1 FROM shared ORDER BY v <#> $1 LIMIT 10', 5, 16);
+RESET scann.target_recall;
+REINDEX INDEX together;
+REINDEX INDEX CONCURRENTLY together;
+SELECT scann_check('together', true);
+DROP INDEX together;
+-- A row which the sample may not meet and a worker may; too little memory for workers.
+SELECT error_of($$UPDATE shared SET v = '{1,2}' WHERE id = 4001; CREATE INDEX ON shared USING scann (v) WITH (training_sample_size = 1)$$);
+SET maintenance_work_mem = '1MB';
+SELECT digest_with(0, 'shared USING scann (v)') = digest_with(2, 'shared USING scann (v)') AS same;
+RESET maintenance_work_mem;
+RESET max_parallel_maintenance_workers;
+DROP TABLE shared;

@@ -100,6 +100,90 @@ $node->safe_psql('postgres', $create);
 check_index($node, 'items_v', 'a build after all those is sound');
 same_answers($node, 'items', 'a build after all those answers exactly');
 
+# ---- Parallel workers ------------------------------------------------------------------------------------------------
+
+$node->safe_psql('postgres', 'DROP INDEX items_v; ALTER TABLE items SET (parallel_workers = 2)');
+$node->append_conf('postgresql.conf', 'log_min_messages = debug1');
+$node->reload;
+
+# How many workers began since the log had this size.
+sub workers_since
+{
+	my ($size) = @_;
+	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile, $size);
+	my $count = () = $log =~ /starting background worker process "parallel worker for PID/g;
+	return $count;
+}
+
+# Enough for two workers.
+$create = "SET maintenance_work_mem = '256MB'; $create";
+my $alone = "SET max_parallel_maintenance_workers = 0; $create";
+my $log_size = -s $node->logfile;
+$node->safe_psql('postgres', $alone);
+is(workers_since($log_size), 0, 'no workers when none are allowed');
+my $facts = q{SELECT md5(string_agg(p::text, '|')) FROM scann_partitions('items_v') p
+  UNION ALL SELECT md5(string_agg(c::text, '|')) FROM scann_calibration('items_v') c};
+my $expected = $node->safe_psql('postgres', $facts);
+foreach my $workers (1, 2)
+{
+	$log_size = -s $node->logfile;
+	$node->safe_psql('postgres', "DROP INDEX items_v; SET max_parallel_maintenance_workers = $workers; $create");
+	is(workers_since($log_size), 2 * $workers, "$workers workers train, and load");
+	is($node->safe_psql('postgres', $facts), $expected, "$workers workers build the same index");
+	check_index($node, 'items_v', "an index built by $workers workers is sound");
+}
+$node->safe_psql('postgres', 'DROP INDEX items_v');
+
+# Builds the index and calls a function with the pid of a worker in that phase. Returns whether one was met, and the
+# build's error.
+sub meet_worker
+{
+	my ($function, $phase) = @_;
+	my $builder = start_client($node, "$create WITH (num_leaves = 1000);");
+	my $met = $node->safe_psql('postgres', <<"SQL");
+SET test.met = 'no';
+DO \$\$
+BEGIN
+  FOR i IN 1 .. 10000 LOOP
+    PERFORM $function(a.pid) FROM pg_stat_activity a JOIN pg_stat_progress_create_index p ON p.pid = a.leader_pid
+      WHERE phase = 'building index: $phase' AND a.pid <> p.pid;
+    IF FOUND THEN
+      SET test.met = 'yes';
+      EXIT;
+    END IF;
+    EXIT WHEN EXISTS (SELECT FROM pg_class WHERE relname = 'items_v');
+    PERFORM pg_sleep(0.001), pg_stat_clear_snapshot();
+  END LOOP;
+END \$\$;
+SHOW test.met;
+SQL
+	return ($met, finish_client($builder));
+}
+
+# A worker that is cancelled or terminated ends the build, whatever it was doing. It may be over too soon.
+foreach my $function ('pg_cancel_backend', 'pg_terminate_backend')
+{
+	foreach my $phase ('training partitions', 'assigning and encoding rows')
+	{
+		my $name = "$function of a worker while $phase";
+		my $before = files();
+		my ($met, $errors) = ('no', '');
+		for (my $attempt = 0; $attempt < 10 && $errors eq ''; ++$attempt)
+		{
+			($met, $errors) = meet_worker($function, $phase);
+			$node->safe_psql('postgres', 'DROP INDEX IF EXISTS items_v') if $errors eq '';
+		}
+		is($met, 'yes', "$name: was met");
+		like($errors, qr/canceling statement due to user request|terminating (?:background worker|connection)/,
+			"$name: ends the build");
+		is(files(), $before, "$name: leaves nothing behind");
+	}
+}
+
+$node->append_conf('postgresql.conf', 'log_min_messages = warning');
+$node->reload;
+$node->safe_psql('postgres', $create);
+
 # A scan through many rows, stopped in the middle of it.
 my $scans = <<'SQL';
 SET enable_seqscan = off;
