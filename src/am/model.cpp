@@ -156,6 +156,7 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     auto* centroids = reinterpret_cast<std::int8_t*>(chunk + layout.centroids);
     read_partitions(index, *model, partitions, centroids);
     model->partitions = {partitions, meta.leaves};
+    for (const Partition& partition : model->partitions) model->counted_rows += partition.count;
     model->centroids = centroids;
     if (!describe_groups(
             *model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},

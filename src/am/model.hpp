@@ -91,6 +91,7 @@ struct Model {
   std::span<const float> codewords;
   std::span<const float> rotation;
   std::span<const Partition> partitions;
+  double counted_rows;           // of all partitions, as last counted
   const std::int8_t* centroids;  // partitions x dims
   std::span<const PartitionGroup> groups;
   const float* group_centers;  // groups x dims: means of decoded centroids

@@ -251,7 +251,11 @@ class Scan {
   }
 
   // Among more rows than calibration saw, as many more come between the wanted ones by their codes alone.
+  // Among fewer, the wanted ones lie in more leaves, whose number is what limits a Euclidean search.
   void follow_growth(const Model& model, double rows) {
+    if (model.meta.metric == Metric::kEuclidean && model.counted_rows < model.meta.rows) {
+      plan_.margin *= static_cast<float>(model.meta.rows / std::max(1.0, model.counted_rows));
+    }
     const double growth =
         static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
     const double between = std::max(0.0, plan_.candidates - rows);
