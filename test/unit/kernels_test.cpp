@@ -165,6 +165,25 @@ TEST(Kernels, FiniteMeansEveryOne) {
   });
 }
 
+TEST(Kernels, DifferencesAtLeast) {
+  on_every_target([] {
+    for (const std::size_t n : lengths()) {
+      std::vector<float> values = normals(n, 8);
+      const std::vector<float> subtrahends = normals(n, 9);
+      if (n > 2) values[n / 2] = NAN;
+      for (const float bound : {-INFINITY, -1.0F, 0.0F, 2.5F, INFINITY}) {
+        std::vector<std::uint32_t> expected;
+        for (std::uint32_t i = 0; i < n; ++i) {
+          if (values[i] - subtrahends[i] >= bound) expected.push_back(i);
+        }
+        std::vector<std::uint32_t> found(n);
+        found.resize(differences_at_least(values.data(), subtrahends.data(), n, bound, found.data()));
+        ASSERT_EQ(found, expected) << n << " " << bound;
+      }
+    }
+  });
+}
+
 TEST(Kernels, MatrixProduct) {
   on_every_target([] {
     for (const std::size_t rows : {1, 3, 4, 11, 12, 37, 300}) {

@@ -217,6 +217,31 @@ TEST(TrainPartitions, WorksInLittleMemory) {
   EXPECT_LT(assign(sample, partitions).error, 1.2 * plain_k_means_error(sample, 8, 25));
 }
 
+// As processes do that claim chunks: in no order, each with an assigner of its own.
+TEST(PartitionTraining, OutcomeDoesNotDependOnWhoDoesWhichChunk) {
+  constexpr std::size_t kDims = 16;
+  constexpr std::size_t kLeaves = 450;  // found through groups
+  const Rows sample = clustered(40'000, kDims, 300, 0.5);
+  Rows centroids(kLeaves * kDims);
+  PartitionTraining training(sample, kDims, kLeaves, {}, centroids);
+  int steps = 0;
+  std::size_t most_chunks = 0;
+  while (const AssignStep* step = training.next()) {
+    ++steps;
+    EXPECT_LE(step->rows.count, training.most_rows());
+    std::fill(step->nearest.begin(), step->nearest.end(), 0xFFFFFFFF);
+    ChunkAssigner odd(*step);
+    ChunkAssigner even(*step);
+    most_chunks = std::max(most_chunks, step->chunks());
+    for (std::size_t chunk = step->chunks(); chunk-- > 0;) (chunk % 2 > 0 ? odd : even).assign(chunk);
+  }
+  EXPECT_GE(steps, 8);
+  EXPECT_GT(most_chunks, 2U);
+  const Partitions alone = train(sample, kDims, kLeaves);
+  EXPECT_EQ(training.trained(), alone.trained);
+  EXPECT_EQ(centroids, alone.centroids);
+}
+
 int polls = 0;
 bool after_a_while() { return ++polls > 3; }
 
