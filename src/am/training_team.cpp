@@ -162,9 +162,7 @@ void assign_alone(PartitionTraining& training, const AssignStep* step) {
 
 std::size_t leaves_of(const AssignStep& step) { return step.centroids.size() / step.rows.dims; }
 // However many groups a round has.
-std::size_t group_bytes(const AssignStep& step) {
-  return (group_count(leaves_of(step)) + 1) * sizeof(std::uint32_t);
-}
+std::size_t group_bytes(const AssignStep& step) { return (leaves_of(step) + 1) * sizeof(std::uint32_t); }
 std::size_t nearest_bytes(const PartitionTraining& training) {
   return training.most_rows() * sizeof(std::uint32_t);
 }

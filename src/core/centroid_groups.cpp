@@ -32,14 +32,14 @@ std::size_t group_count(std::size_t centroids) {
   return static_cast<std::size_t>(std::lround(std::sqrt(static_cast<double>(centroids))));
 }
 
-std::size_t CentroidGroups::comparisons(std::size_t centroids) {
-  const std::size_t groups = group_count(centroids);
+std::size_t CentroidGroups::comparisons(std::size_t centroids, std::size_t groups) {
   return groups == 1 ? centroids : groups + kProbedGroups * centroids / groups;
 }
 
-CentroidGroups::CentroidGroups(std::span<float> centroids, std::size_t dims, StopPredicate stop)
+CentroidGroups::CentroidGroups(std::span<float> centroids, std::size_t dims, std::size_t groups,
+                               StopPredicate stop)
     : centroids_(centroids), dims_(dims) {
-  if (find_groups(centroids, stop)) prepare();
+  if (find_groups(centroids, groups, stop)) prepare();
 }
 
 CentroidGroups::CentroidGroups(std::span<const float> centroids, std::size_t dims,
@@ -73,9 +73,8 @@ void CentroidGroups::prepare() {
 }
 
 // k-means over the centroids, which are then brought into the order of their groups.
-bool CentroidGroups::find_groups(std::span<float> centroids, StopPredicate stop) {
+bool CentroidGroups::find_groups(std::span<float> centroids, std::size_t wanted, StopPredicate stop) {
   const std::size_t count = centroids.size() / dims_;
-  const std::size_t wanted = group_count(count);
   std::vector<std::uint32_t> group(count);
   if (wanted > 1) {
     std::vector<float> centers(wanted * dims_);
