@@ -175,34 +175,55 @@ double lower_bound(const Model& model, const Query& query, const SlotHeader& slo
   return query.norm() * (bound < 0 ? bound * (1 + kInputRounding) : bound * (1 - kInputRounding));
 }
 
+namespace {
+
+// Between a and b, which are positive, by their ratio.
+double blend(double a, double b, double share) { return a * std::pow(b / a, share); }
+
+SearchEffort blend(const SearchEffort& a, const SearchEffort& b, double share) {
+  return {.recall = static_cast<float>(a.recall + share * (b.recall - a.recall)),
+          .margin = static_cast<float>(a.margin + share * (b.margin - a.margin)),
+          .candidates = static_cast<uint32>(std::ceil(blend(a.candidates, b.candidates, share))),
+          .codes = static_cast<float>(blend(std::max(1.0F, a.codes), std::max(1.0F, b.codes), share))};
+}
+
+// The effort for a recall between two calibrated ones, by the logarithm of what may be missed.
+SearchEffort effort_for(std::span<const SearchEffort, kCalibratedRecalls.size()> efforts, double recall) {
+  const auto above = static_cast<std::size_t>(
+      std::lower_bound(kCalibratedRecalls.begin(), kCalibratedRecalls.end(), static_cast<float>(recall)) -
+      kCalibratedRecalls.begin());
+  if (above == 0) return efforts[0];
+  const double most = std::log(1.0 - kCalibratedRecalls[above - 1]);
+  const double least = std::log(1.0 - kCalibratedRecalls[above]);
+  return blend(efforts[above - 1], efforts[above], (most - std::log(1 - recall)) / (most - least));
+}
+
+}  // namespace
+
 SearchPlan plan_search(const Model& model, double recall, double limit) {
   if (!model.meta.calibrated || recall > kCalibratedRecalls.back()) {
     SearchPlan plan;
     plan.exhaustive = true;
     return plan;
   }
-  const auto column = static_cast<std::size_t>(
-      std::lower_bound(kCalibratedRecalls.begin(), kCalibratedRecalls.end(), static_cast<float>(recall)) -
-      kCalibratedRecalls.begin());
   std::size_t row = 0;
   while (row + 1 < kCalibratedLimits.size() && kCalibratedLimits[row] < limit) ++row;
   const std::size_t row_below = row > 0 && limit < kCalibratedLimits[row] ? row - 1 : row;
-  const SearchEffort& above = model.meta.efforts[row][column];
-  const SearchEffort& below = model.meta.efforts[row_below][column];
   const double low = kCalibratedLimits[row_below];
   const double high = kCalibratedLimits[row];
-  const double share = high > low ? std::log(limit / low) / std::log(high / low) : 1;
+  const SearchEffort effort =
+      blend(effort_for(model.meta.efforts[row_below], recall), effort_for(model.meta.efforts[row], recall),
+            high > low ? std::log(limit / low) / std::log(high / low) : 1);
   // Beyond the largest limit in proportion, which is more than enough: the effort for each row falls.
   const double growth = std::max(1.0, limit / high);
-  const auto blend = [share](double a, double b) { return a * std::pow(b / a, share); };
-  double margin = below.margin + share * (above.margin - below.margin);
   // Euclidean margins are numbers of leaves, over which more rows spread.
-  if (model.meta.metric == Metric::kEuclidean) margin = std::ceil(growth * margin);
-  return {.exhaustive = above.recall < recall - kRecallTolerance,
+  const double margin =
+      model.meta.metric == Metric::kEuclidean ? std::ceil(growth * effort.margin) : effort.margin;
+  return {.exhaustive = effort.recall < recall - kRecallTolerance,
           .margin = static_cast<float>(margin),
-          .candidates = static_cast<std::uint32_t>(std::min<double>(
-              kMostCandidates, std::ceil(growth * blend(below.candidates, above.candidates)))),
-          .codes = growth * blend(std::max(1.0F, below.codes), std::max(1.0F, above.codes))};
+          .candidates = static_cast<std::uint32_t>(
+              std::min<double>(kMostCandidates, std::ceil(growth * effort.candidates))),
+          .codes = growth * effort.codes};
 }
 
 }  // namespace scann::am

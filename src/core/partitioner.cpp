@@ -3,7 +3,6 @@
 #include "core/partitioner.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <queue>
@@ -24,19 +23,11 @@ constexpr std::size_t kSampleShare = 4;   // the first rounds see every fourth r
 constexpr std::size_t kRowsPerLeaf = 32;  // but at least so many a leaf
 constexpr int kSplitPasses = 3;           // of power iteration
 constexpr int kMaxRepairs = 4;            // rounds after the last that only split
-// From so many centroids on, training finds the nearest through groups: what that misses, about one row in
-// fifty and then by little, the means do not notice.
-constexpr std::size_t kGroupedTraining = 400;
 
 RowSubset subset(std::span<const float> sample, std::size_t dims, std::size_t at_most) {
   const std::size_t count = sample.size() / dims;
   const std::size_t stride = std::max<std::size_t>(1, (count + at_most - 1) / at_most);
   return {sample.data(), dims, stride, (count + stride - 1) / stride};
-}
-
-std::size_t training_groups(std::size_t leaves) {
-  if (leaves < kGroupedTraining) return 1;
-  return static_cast<std::size_t>(std::lround(std::sqrt(static_cast<double>(leaves))));
 }
 
 // The state of k-means. Centroids [0, leaves) live in the caller's memory.
@@ -90,7 +81,7 @@ void PartitionTrainer::start_from(const RowSubset& rows, std::uint64_t seed) {
 
 // May reorder centroids.
 AssignStep PartitionTrainer::begin_assignment(const RowSubset& rows) {
-  const CentroidGroups groups(centroids_, dims_, training_groups(leaves_), [] { return false; });
+  const CentroidGroups groups(centroids_, dims_, group_count(leaves_), [] { return false; });
   group_first_.assign(groups.first().begin(), groups.first().end());
   nearest_.resize(rows.count);
   return {.rows = rows, .centroids = centroids_, .group_first = group_first_, .nearest = nearest_};
