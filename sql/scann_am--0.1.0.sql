@@ -93,6 +93,12 @@ CREATE FUNCTION scann_check(index regclass, heapallindexed boolean DEFAULT false
 CREATE FUNCTION scann_evaluate_recall(index regclass, k int DEFAULT 10, queries int DEFAULT 100) RETURNS float8
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL UNSAFE;
 
+CREATE FUNCTION scann_tune(
+    index regclass, queries text, k int DEFAULT 10,
+    OUT target_recall real, OUT recall real, OUT candidates int, OUT margin real, OUT codes real)
+    RETURNS SETOF record
+    AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL UNSAFE;
+
 CREATE FUNCTION scann_scan_stats(
     OUT rounds bigint, OUT leaves bigint, OUT entries bigint, OUT reordered bigint, OUT returned bigint)
     AS 'MODULE_PATHNAME' LANGUAGE C STRICT PARALLEL RESTRICTED;
@@ -100,9 +106,11 @@ CREATE FUNCTION scann_scan_stats(
 COMMENT ON FUNCTION scann_index_info(regclass) IS 'what a scann index holds';
 COMMENT ON FUNCTION scann_partitions(regclass) IS 'the partitions of a scann index';
 COMMENT ON FUNCTION scann_calibration(regclass) IS
-    'the recall that the build of a scann index measured, and the effort it takes';
+    'the recall that the build of a scann index or scann_tune measured, and the effort it takes';
 COMMENT ON FUNCTION scann_check(regclass, boolean) IS
     'verifies the pages of a scann index and, if asked, that every row is indexed; raises an error otherwise';
 COMMENT ON FUNCTION scann_evaluate_recall(regclass, int, int) IS
     'recall@k of a scann index at the current settings, with rows of the table as queries';
+COMMENT ON FUNCTION scann_tune(regclass, text, int) IS
+    'calibrates a scann index anew with the vectors that an SQL query returns, and shows the efforts for LIMIT k';
 COMMENT ON FUNCTION scann_scan_stats() IS 'what this session''s last scann index scan did';

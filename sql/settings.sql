@@ -56,9 +56,9 @@ SELECT rows, rounds, entries < 3000 AS partial, returned FROM work();
 SET scann.target_recall = 1;
 SELECT rows, rounds, entries, returned FROM work();
 SET scann.target_recall = 0.6;
-SELECT entries AS little FROM work() \gset
+SELECT entries AS little FROM work('SELECT id FROM items ORDER BY v <#> probe() LIMIT 100') \gset
 SET scann.target_recall = 0.98;
-SELECT entries > :little AS more FROM work();
+SELECT entries > :little AS more FROM work('SELECT id FROM items ORDER BY v <#> probe() LIMIT 100');
 RESET scann.target_recall;
 -- num_leaves_to_search bounds the first round, pre_reordering_num_neighbors sets its candidates.
 SET scann.num_leaves_to_search = 2;

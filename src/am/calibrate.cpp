@@ -57,7 +57,7 @@ void Calibrator::placed(std::uint32_t partition, const ItemPointerData& tid, std
 }
 
 EffortTable Calibrator::run(Relation index, const Model& model) {
-  Replay replay(index, model);
+  Replay replay(index, model, queries_.count());
   const auto places = palloc_span<EntryPlace>(kCalibratedLimits.back());
   for (std::size_t q = 0; q < queries_.count(); ++q) {
     const auto neighbors = neighbors_.neighbors_of(q);

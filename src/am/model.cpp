@@ -332,4 +332,17 @@ void set_dimensions(Relation index, uint32 dims) {
   record.commit();
 }
 
+void store_efforts(Relation index, const EffortTable& efforts) {
+  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
+  const LockedBuffer buffer(index, kMetaBlock, LockMode::kExclusive);
+  check_page(index, buffer.get(), PageKind::kMeta, ListKind::kNone);
+  WalRecord record(index);
+  MetaPage* meta = meta_contents(record.add(buffer));
+  meta->efforts = efforts;
+  meta->calibrated = 1;
+  meta->blocks = blocks;
+  ++meta->generation;
+  record.commit();
+}
+
 }  // namespace scann::am

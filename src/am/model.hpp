@@ -136,4 +136,7 @@ BlockNumber write_model_floats(Relation index, std::span<const float> floats);
 // harmless when another backend was faster.
 void set_dimensions(Relation index, uint32 dims);
 
+// Replaces what calibration found. WAL-logged.
+void store_efforts(Relation index, const EffortTable& efforts);
+
 }  // namespace scann::am

@@ -14,12 +14,27 @@ namespace {
 // 150 to 2,000 leaves of 100 dimensions.
 constexpr SearchCost kSearchCost = {.leaf = 65, .candidate = 70};
 
-constexpr std::uint32_t kCandidateChoices[] = {8,   10,   13,   16,   20,   25,   32,   40,  50,  64,
-                                               80,  100,  125,  160,  200,  250,  320,  400, 500, 640,
-                                               800, 1000, 1250, 1600, 2000, 2500, 3200, 4000};
-constexpr std::uint32_t kDeepCandidateChoices[] = {300,  360,  430,   520,   640,  800,  1000,
-                                                   1250, 1600, 2000,  2500,  3200, 4000, 5000,
-                                                   6400, 8000, 10000, 12500, 16000};
+// Limits are measured in groups. The larger a limit the more a query takes, but the more it tells, too: fewer
+// queries do.
+struct LimitGroup {
+  std::size_t first;  // of kCalibratedLimits
+  std::size_t limits;
+  std::span<const std::uint32_t> candidates;  // values of K
+  std::size_t first_narrowing;                // queries after which the grid is first narrowed, then whenever
+                                              // they have doubled
+};
+constexpr std::uint32_t kFewCandidates[] = {8,   10,   13,   16,   20,   25,   32,   40,  50,  64,
+                                            80,  100,  125,  160,  200,  250,  320,  400, 500, 640,
+                                            800, 1000, 1250, 1600, 2000, 2500, 3200, 4000};
+constexpr std::uint32_t kSomeCandidates[] = {100, 125,  160,  200,  250,  320,  400,  500, 640,
+                                             800, 1000, 1250, 1600, 2000, 2500, 3200, 4000};
+constexpr std::uint32_t kManyCandidates[] = {300,  360,  430,  520,  640,  800,  1000,  1250,  1600, 2000,
+                                             2500, 3200, 4000, 5000, 6400, 8000, 10000, 12500, 16000};
+constexpr LimitGroup kGroups[] = {
+    {0, 2, kFewCandidates, 16}, {2, 1, kSomeCandidates, 8}, {3, 2, kManyCandidates, 4}};
+constexpr std::size_t kGroupCount = std::size(kGroups);
+// Queries that the second group needs.
+constexpr std::size_t kQueriesForSome = 250;
 
 // Between two of them the margin is interpolated. Where residuals spread over few of many dimensions, a
 // query's neighbours lie many sigmas away along it: at 384 dimensions of text a recall of 0.95 takes a margin
@@ -31,22 +46,18 @@ constexpr float kLeafCounts[] = {0,   1,   2,   3,   4,   5,   7,   9,    11,   
                                  19,  22,  26,  30,  35,  40,  48,  57,   68,   80,  100,
                                  130, 170, 220, 290, 380, 500, 750, 1000, 2000, 4000};
 
-// Queries before the grid is first narrowed to what matters; then again whenever they have doubled.
-constexpr std::size_t kFirstNarrowing = 16;
-constexpr std::size_t kFirstDeepNarrowing = 4;
-
 // Leaves whose pages are asked for together.
 constexpr std::size_t kLeavesAhead = 8;
 
 // A grid of efforts, and how many queries have fed it.
 struct FedGrid {
-  FedGrid(std::span<const std::uint32_t> limits, std::span<const std::uint32_t> candidates, bool by_count,
-          std::size_t first_narrowing)
-      : grid(limits, kCalibratedRecalls, candidates,
+  FedGrid(const LimitGroup& group, bool by_count)
+      : grid(std::span(kCalibratedLimits).subspan(group.first, group.limits), kCalibratedRecalls,
+             group.candidates,
              by_count ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins), by_count,
              kSearchCost),
-        next_narrowing(first_narrowing),
-        stop_values(candidates.size()) {}
+        next_narrowing(group.first_narrowing),
+        stop_values(group.candidates.size()) {}
 
   // Whether any pair of the grid would visit the leaf.
   bool offer(const Query& query, const RankedLeaf& leaf) {
@@ -73,15 +84,16 @@ struct FedGrid {
 
 // What a replay keeps from query to query.
 struct State {
-  State(Relation relation, const Model& trained, Query& prepared, const RecentBuffers& recent)
+  State(Relation relation, const Model& trained, std::size_t queries, Query& prepared,
+        const RecentBuffers& recent)
       : index(relation),
         model(trained),
+        some_every(std::max<std::size_t>(1, queries / kQueriesForSome)),
         query(prepared),
-        buffers(recent),
-        shallow(std::span(kCalibratedLimits).first(kShallowLimits), kCandidateChoices,
-                trained.meta.metric == Metric::kEuclidean, kFirstNarrowing),
-        deep(std::span(kCalibratedLimits).subspan(kShallowLimits), kDeepCandidateChoices,
-             trained.meta.metric == Metric::kEuclidean, kFirstDeepNarrowing) {}
+        buffers(recent) {
+    for (const LimitGroup& group : kGroups)
+      fed.emplace_back(group, trained.meta.metric == Metric::kEuclidean);
+  }
 
   void order_by_partition(std::span<const EntryPlace> neighbors);
   void search(std::span<const EntryPlace> neighbors, const EntryPlace& own, std::span<FedGrid*> grids);
@@ -93,10 +105,11 @@ struct State {
 
   Relation index;
   const Model& model;
+  std::size_t some_every;
+  std::size_t added = 0;
   Query& query;
   RecentBuffers buffers;
-  FedGrid shallow;
-  FedGrid deep;
+  std::vector<FedGrid> fed;                 // for each of kGroups
   std::vector<std::uint32_t> by_partition;  // ranks of the neighbours at hand
   std::vector<float> scores;                // of the leaf at hand
   std::vector<TrueNeighbor> truths;         // in it
@@ -146,25 +159,28 @@ void State::find_truths(std::uint32_t partition, std::span<const EntryPlace> nei
   }
 }
 
-Replay::Replay(Relation index, const Model& model) {
+Replay::Replay(Relation index, const Model& model, std::size_t queries) {
   auto* query = new (palloc(sizeof(Query))) Query(model);
   const auto recent = palloc_span<Buffer>(RelationGetNumberOfBlocks(index));
   std::fill(recent.begin(), recent.end(), InvalidBuffer);
-  state_ = make_in_context<State>(index, model, *query, RecentBuffers(recent));
+  state_ = make_in_context<State>(index, model, queries, *query, RecentBuffers(recent));
 }
 
 void Replay::add(std::span<const float> vector, std::span<const EntryPlace> neighbors, const EntryPlace& own,
                  bool deep) {
   CHECK_FOR_INTERRUPTS();
   State& state = *state_;
-  FedGrid* grids[] = {&state.shallow, deep ? &state.deep : nullptr};
+  FedGrid* grids[kGroupCount] = {&state.fed[0]};
+  if (state.added++ % state.some_every == 0) grids[1] = &state.fed[1];
+  if (deep) grids[2] = &state.fed[2];
   state.query.prepare(state.model, vector);
   state.query.rank_leaves(state.model);
   call_core([&] { state.order_by_partition(neighbors); });
+  FedGrid* searching[kGroupCount];
+  std::copy(std::begin(grids), std::end(grids), searching);
   for (FedGrid* fed : grids) {
     if (fed != nullptr) fed->grid.begin_query(neighbors.size());
   }
-  FedGrid* searching[] = {grids[0], grids[1]};
   state.search(neighbors, own, searching);
   call_core([&] {
     for (FedGrid* fed : grids) {
@@ -210,16 +226,15 @@ void State::visit(std::uint32_t partition, std::span<const EntryPlace> neighbors
 
 EffortTable Replay::choose() const {
   EffortTable table{};
-  for (std::size_t limit = 0; limit < kCalibratedLimits.size(); ++limit) {
-    const bool deep = limit >= kShallowLimits;
-    const EffortGrid& grid = (deep ? state_->deep : state_->shallow).grid;
-    const std::size_t grid_limit = deep ? limit - kShallowLimits : limit;
-    for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
-      const Effort effort = grid.cheapest(grid_limit, target);
-      table[limit][target] = {.recall = static_cast<float>(effort.recall),
-                              .margin = effort.margin,
-                              .candidates = effort.candidates,
-                              .codes = static_cast<float>(effort.codes)};
+  for (std::size_t g = 0; g < kGroupCount; ++g) {
+    for (std::size_t limit = 0; limit < kGroups[g].limits; ++limit) {
+      for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
+        const Effort effort = state_->fed[g].grid.cheapest(limit, target);
+        table[kGroups[g].first + limit][target] = {.recall = static_cast<float>(effort.recall),
+                                                   .margin = effort.margin,
+                                                   .candidates = effort.candidates,
+                                                   .codes = static_cast<float>(effort.codes)};
+      }
     }
   }
   return table;

@@ -15,8 +15,8 @@ inline constexpr EntryPlace kNowhere = {UINT32_MAX, UINT32_MAX};
 
 class Replay {
  public:
-  // Allocates in the current context; the model must stay.
-  Replay(Relation index, const Model& model);
+  // `queries`: how many will be added, about. Allocates in the current context; the model must stay.
+  Replay(Relation index, const Model& model, std::size_t queries);
 
   // One query, centred. `neighbors`: nearest first, as many as the largest limit it is for (or fewer in a
   // small table), kNowhere those that are not in the index. `own`: the entry of the query itself, which does

@@ -223,7 +223,8 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
           .margin = static_cast<float>(margin),
           .candidates = static_cast<std::uint32_t>(
               std::min<double>(kMostCandidates, std::ceil(growth * effort.candidates))),
-          .codes = growth * effort.codes};
+          .codes = growth * effort.codes,
+          .recall = effort.recall};
 }
 
 }  // namespace scann::am

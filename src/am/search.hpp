@@ -94,6 +94,7 @@ struct SearchPlan {
   float margin = 0;
   std::uint32_t candidates = 0;
   double codes = 0;
+  double recall = 0;  // as calibrated
 };
 SearchPlan plan_search(const Model& model, double recall, double limit);
 

@@ -6,6 +6,8 @@
 #include <functional>
 #include <limits>
 
+#include "core/kernels.hpp"
+
 namespace scann {
 namespace {
 
@@ -15,17 +17,32 @@ constexpr double kSafety = 0.5;
 // ...but those that miss it by more than this are few.
 constexpr double kGreatestMiss = 0.0075;
 constexpr double kSafetyFromMiss = 2;
-// narrow(): a pair is kept that may reach a target, give or take so many standard errors, ...
+// narrow() keeps values of K that reach a target at not much more than the least cost, the more the fewer
+// queries tell so, ...
+double largest_excess(std::size_t queries) { return 1.1 + 1.5 / std::sqrt(static_cast<double>(queries)); }
+// ... and margins up to where the recall is so many standard errors higher.
 constexpr double kDoubt = 2;
-// ... at so many times the cost of the best one.
-constexpr double kLargestExcess = 1.3;
+// An interpolated recall may fall short by rounding.
+constexpr double kTiny = 1e-9;
 // A recall of this standard error is known well enough, unless it rests on few queries.
-constexpr double kPrecise = 0.0015;
+constexpr double kPrecise = 0.001;
 constexpr std::size_t kFewQueries = 256;
 
 double surely(const Effort& effort) {
   const double error = effort.standard_error;
   return effort.recall - std::max(kSafety * error, kSafetyFromMiss * error - kGreatestMiss);
+}
+
+// The position behind the last of `size` descending scores that is not below `score`. Where that is cannot be
+// foretold: no branch depends on it.
+std::ptrdiff_t first_below(const float* scores, std::ptrdiff_t size, float score) {
+  std::ptrdiff_t first = 0;
+  while (size > 0) {
+    const std::ptrdiff_t half = (size + 1) / 2;
+    first += scores[first + half - 1] >= score ? half : 0;
+    size -= half;
+  }
+  return first;
 }
 
 }  // namespace
@@ -82,13 +99,7 @@ void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueN
   }
   const float floor = best_.size() < keep_ ? -std::numeric_limits<float>::infinity() : best_.back();
   incoming_.resize(scores.size());
-  std::size_t size = 0;
-  // Few come in, at places that cannot be foretold: no branch.
-  for (const float score : scores) {
-    incoming_[size] = score;
-    size += score > floor ? 1 : 0;
-  }
-  incoming_.resize(size);
+  incoming_.resize(copy_above(scores.data(), scores.size(), floor, incoming_.data()));
   std::sort(incoming_.begin(), incoming_.end(), std::greater<>());
   // Merged from the back: few come in among many, and what lies between two of them moves in one piece.
   const auto kept = static_cast<std::ptrdiff_t>(best_.size());
@@ -96,7 +107,7 @@ void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueN
   auto end = best_.begin() + kept;
   auto to = best_.end();
   for (auto score = incoming_.rbegin(); score != incoming_.rend(); ++score) {
-    const auto from = std::upper_bound(best_.begin(), end, *score, std::greater<>());
+    const auto from = best_.begin() + first_below(best_.data(), end - best_.begin(), *score);
     to = std::move_backward(from, end, to);
     *--to = *score;
     end = from;
@@ -150,22 +161,34 @@ void EffortGrid::narrow() {
       const Effort best = choose(limit, recalls_[target]);
       if (best.standard_error <= kPrecise && queries_ >= kFewQueries) {
         decided = best;
-        continue;
-      }
-      const double goal = std::min<double>(recalls_[target], best.recall);
-      for (std::size_t k = 0; k < candidates_.size(); ++k) {
-        for (std::size_t m = needed[k]; m < margins_used_[k]; ++m) {
-          const Effort e = effort(limit, k, m);
-          if (cost_.of(e) > kLargestExcess * cost_.of(best)) break;
-          // The next margin, too, since what is chosen lies between two.
-          if (e.recall + kDoubt * e.standard_error >= goal) needed[k] = std::min(m + 2, margins_used_[k]);
-        }
+      } else {
+        keep_rivals(limit, best, std::min<double>(recalls_[target], surely(best)), needed);
       }
     }
   }
   margins_used_ = needed;
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
     if (margins_used_[k] > 0) keep_ = candidates_[k];
+  }
+}
+
+// Notes how many margins of each K may turn out to be needed for a recall that `best` seems best for.
+void EffortGrid::keep_rivals(std::size_t limit, const Effort& best, double recall,
+                             std::vector<std::size_t>& needed) const {
+  const double excess = largest_excess(queries_);
+  for (std::size_t k = 0; k < candidates_.size(); ++k) {
+    const Effort rival = reach(limit, k, recall);
+    if (surely(rival) < recall - kTiny || cost_.of(rival) > excess * cost_.of(best)) continue;
+    std::size_t m = 0;
+    while (m + 1 < margins_used_[k]) {
+      const Effort e = effort(limit, k, m);
+      if (surely(e) >= recall + kDoubt * e.standard_error ||
+          (e.margin >= rival.margin && cost_.of(e) > excess * cost_.of(rival))) {
+        break;
+      }
+      ++m;
+    }
+    needed[k] = std::max(needed[k], m + 1);
   }
 }
 
@@ -191,23 +214,28 @@ Effort EffortGrid::cheapest(std::size_t limit, std::size_t target) const {
 
 Effort EffortGrid::choose(std::size_t limit, double recall) const {
   Effort best = {};
-  Effort nearest = {};
   bool reached = false;
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
-    Effort below = {};
-    for (std::size_t m = 0; m < margins_used_[k]; ++m) {
-      const Effort e = effort(limit, k, m);
-      if (nearest.candidates == 0 || e.recall > nearest.recall) nearest = e;
-      if (surely(e) >= recall) {
-        const Effort found = m > 0 ? between(below, e, recall) : e;
-        if (!reached || cost_.of(found) < cost_.of(best)) best = found;
-        reached = true;
-        break;
-      }
-      below = e;
-    }
+    if (margins_used_[k] == 0) continue;
+    const Effort e = reach(limit, k, recall);
+    const bool reaches = surely(e) >= recall - kTiny;
+    const bool better =
+        reaches ? !reached || cost_.of(e) < cost_.of(best) : !reached && e.recall > best.recall;
+    if (better || best.candidates == 0) best = e;
+    reached |= reaches;
   }
-  return reached ? best : nearest;
+  return best;
+}
+
+// The least margin with which K reaches a recall; the one of highest recall where none does.
+Effort EffortGrid::reach(std::size_t limit, std::size_t candidate_index, double recall) const {
+  Effort highest = {};
+  for (std::size_t m = 0; m < margins_used_[candidate_index]; ++m) {
+    const Effort e = effort(limit, candidate_index, m);
+    if (surely(e) >= recall) return m > 0 ? between(effort(limit, candidate_index, m - 1), e, recall) : e;
+    if (m == 0 || e.recall > highest.recall) highest = e;
+  }
+  return highest;
 }
 
 }  // namespace scann

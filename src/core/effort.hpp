@@ -89,6 +89,9 @@ class EffortGrid {
   void stop(std::size_t candidate_index, std::size_t margin_index);
   std::size_t pair(std::size_t k, std::size_t m) const { return k * margins_.size() + m; }
   Effort choose(std::size_t limit, double recall) const;
+  Effort reach(std::size_t limit, std::size_t candidate_index, double recall) const;
+  void keep_rivals(std::size_t limit, const Effort& best, double recall,
+                   std::vector<std::size_t>& needed) const;
   Effort between(const Effort& below, const Effort& above, double recall) const;
 
   std::vector<std::uint32_t> limits_;

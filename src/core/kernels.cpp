@@ -327,6 +327,21 @@ std::size_t differences_at_least(const float* values, const float* subtrahends, 
   return count;
 }
 
+// Most vectors have no value above the bound.
+std::size_t copy_above(const float* values, std::size_t n, float bound, float* out) {
+  const hn::ScalableTag<float> d;
+  const auto bounds = hn::Set(d, bound);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n;) {
+    const std::size_t end = std::min(n, i + hn::Lanes(d));
+    if (end - i == hn::Lanes(d) && hn::AllFalse(d, hn::Gt(hn::LoadU(d, values + i), bounds))) i = end;
+    for (; i < end; ++i) {
+      if (values[i] > bound) out[count++] = values[i];
+    }
+  }
+  return count;
+}
+
 // ---- matrix products ----
 
 inline constexpr std::size_t kFewRows = 4;  // too few to repay packing the other matrix
@@ -448,6 +463,7 @@ HWY_EXPORT(dot_i8);
 HWY_EXPORT(dot_i8_rows);
 HWY_EXPORT(squared_distance_i8);
 HWY_EXPORT(differences_at_least);
+HWY_EXPORT(copy_above);
 HWY_EXPORT(dot_matrix);
 HWY_EXPORT(nearest_scratch_floats);
 HWY_EXPORT(nearest_centroids);
@@ -503,6 +519,10 @@ float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std
 std::size_t differences_at_least(const float* values, const float* subtrahends, std::size_t n, float bound,
                                  std::uint32_t* indices) {
   return HWY_DYNAMIC_DISPATCH(differences_at_least)(values, subtrahends, n, bound, indices);
+}
+
+std::size_t copy_above(const float* values, std::size_t n, float bound, float* out) {
+  return HWY_DYNAMIC_DISPATCH(copy_above)(values, n, bound, out);
 }
 
 void dot_matrix(const float* a, std::size_t rows, const float* b, std::size_t columns, std::size_t dims,

@@ -61,4 +61,7 @@ void nearest_centroids(const float* points, std::size_t n, const float* centroid
 std::size_t differences_at_least(const float* values, const float* subtrahends, std::size_t n, float bound,
                                  std::uint32_t* indices);
 
+// Copies the values above a bound to `out`, which has room for n, in their order; returns their number.
+std::size_t copy_above(const float* values, std::size_t n, float bound, float* out);
+
 }  // namespace scann

@@ -88,10 +88,16 @@ is($reader->{errors}, '', 'queries on the standby never failed');
 
 $primary->safe_psql('postgres', <<"SQL");
 REINDEX INDEX CONCURRENTLY items_v_idx;
+SELECT scann_tune('items_v_idx', 'SELECT test.vector($dims) FROM generate_series(1, 200)');
 TRUNCATE fresh;
 INSERT INTO fresh (v) SELECT test.vector($dims) FROM generate_series(1, 50);
 SQL
-test_standby('items', 'after REINDEX CONCURRENTLY');
+test_standby('items', 'after REINDEX CONCURRENTLY and scann_tune');
+my $calibration = q{SELECT * FROM scann_calibration('items_v_idx')};
+is($standby->safe_psql('postgres', $calibration), $primary->safe_psql('postgres', $calibration),
+	'what scann_tune found is replayed');
+my (undef, undef, $errors) = $standby->psql('postgres', q{SELECT scann_tune('items_v_idx', 'SELECT v FROM items')});
+like($errors, qr/cannot execute scann_tune\(\) during recovery/, 'a standby is not tuned');
 test_standby('fresh', 'after TRUNCATE');
 
 $standby->promote;

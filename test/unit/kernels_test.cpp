@@ -184,6 +184,23 @@ TEST(Kernels, DifferencesAtLeast) {
   });
 }
 
+TEST(Kernels, CopyAbove) {
+  const std::vector<float> values = normals(1000, 5);
+  on_every_target([&] {
+    for (const std::size_t n : lengths()) {
+      const float* x = values.data() + n % 5;
+      // None, few, most, all; a bound that is one of the values is not surpassed by it.
+      for (const float bound : {10.0F, 2.0F, x[n / 2], -1.0F, -std::numeric_limits<float>::infinity()}) {
+        std::vector<float> expected;
+        std::copy_if(x, x + n, std::back_inserter(expected), [bound](float v) { return v > bound; });
+        std::vector<float> out(n);
+        out.resize(copy_above(x, n, bound, out.data()));
+        ASSERT_EQ(out, expected) << n << " above " << bound;
+      }
+    }
+  });
+}
+
 TEST(Kernels, MatrixProduct) {
   on_every_target([] {
     for (const std::size_t rows : {1, 3, 4, 11, 12, 37, 300}) {
