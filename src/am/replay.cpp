@@ -39,9 +39,9 @@ constexpr std::size_t kQueriesForSome = 250;
 // Between two of them the margin is interpolated. Where residuals spread over few of many dimensions, a
 // query's neighbours lie many sigmas away along it: at 384 dimensions of text a recall of 0.95 takes a margin
 // of 4, which 50 candidates then suffice for (320 at 1.5).
-constexpr float kMargins[] = {-4.0F, -3.0F,  -2.5F, -2.0F, -1.75F, -1.5F, -1.25F, -1.0F, -0.75F,
-                              -0.5F, -0.25F, 0.0F,  0.25F, 0.5F,   0.75F, 1.0F,   1.5F,  2.0F,
-                              2.5F,  3.0F,   3.5F,  4.0F,  5.0F,   6.0F,  8.0F,   12.0F};
+constexpr float kMargins[] = {-4.0F,  -3.0F, -2.5F, -2.0F, -1.75F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F,
+                              -0.25F, 0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  1.5F,   2.0F,  2.5F,   3.0F,
+                              3.5F,   4.0F,  5.0F,  6.0F,  8.0F,   12.0F, 18.0F,  27.0F};
 constexpr float kLeafCounts[] = {0,   1,   2,   3,   4,   5,   7,   9,    11,   13,  16,
                                  19,  22,  26,  30,  35,  40,  48,  57,   68,   80,  100,
                                  130, 170, 220, 290, 380, 500, 750, 1000, 2000, 4000};

@@ -8,25 +8,52 @@ use Exporter 'import';
 use ScannTest;
 use Test::More;
 
-our @EXPORT = qw(test_recall);
+our @EXPORT = qw(test_recall write_skewed);
 
 my %operator_class = ('<#>' => 'real_ip_ops', '<=>' => 'real_cosine_ops', '<->' => 'real_l2_ops');
 
 # Below the target of 0.95 by what so few queries may deviate, most where each asks for one row only.
 my %required_recall = (1 => 0.93, 10 => 0.94, 100 => 0.94);
 
-# Loads a set of vectors, and measures an index of each metric.
+# Writes vectors that spread over few of their dimensions, in directions that no axis has, and returns the file's name.
+sub write_skewed
+{
+	my ($rows, $dims) = @_;
+	my $directions = 24;
+	srand(1);
+	my $normal = sub { sqrt(-2 * log(1 - rand())) * cos(6.283185307179586 * rand()) };
+	my @directions = map { my $reach = 1 / sqrt($_); [ map { $reach * $normal->() } 1 .. $dims ] } 1 .. $directions;
+	my $file = PostgreSQL::Test::Utils::tempdir() . '/skewed.f32';
+	open(my $out, '>:raw', $file) or die "$file: $!";
+	foreach (1 .. $rows)
+	{
+		my @vector = map { 0.1 * $normal->() } 1 .. $dims;
+		foreach my $direction (@directions)
+		{
+			my $share = $normal->();
+			$vector[$_] += $share * $direction->[$_] foreach 0 .. $#vector;
+		}
+		print $out pack('f<*', @vector);
+	}
+	close($out) or die "$file: $!";
+	return $file;
+}
+
+# Loads a set of vectors (data => a file, generated clusters otherwise), and measures an index of each metric, whose
+# codes have to be in the basis that is expected, if one is.
 sub test_recall
 {
 	my ($node, %params) = @_;
 	my @data = (
 		'--dbname' => $node->connstr('postgres'),
-		'--data' => bench_generate(rows => $params{rows} + 300, dims => $params{dims}, clusters => 200),
+		'--data' => $params{data} // bench_generate(rows => $params{rows} + 300, dims => $params{dims}, clusters => 200),
 		'--dims' => $params{dims}, '--holdout' => 300);
 	bench('load', @data);
 	foreach my $operator ('<#>', '<=>', '<->')
 	{
 		bench('index', @data, '--drop-indexes', '--index', "CREATE INDEX ON {table} USING scann (v $operator_class{$operator})");
+		is($node->safe_psql('postgres', "SELECT rotation FROM scann_index_info('vectors_v_idx')"),
+			$params{rotation}, "$params{dims} dimensions, $operator: basis of the codes") if defined $params{rotation};
 		test_metric("$params{dims} dimensions, $operator", $operator, @data);
 	}
 	return;
