@@ -276,8 +276,8 @@ SCANN_FUNCTION(scann_tune) {
   auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
   const int k = PG_GETARG_INT32(2);
   check_k(k);
-  PreventCommandIfReadOnly("scann_tune()");
   PreventCommandDuringRecovery("scann_tune()");
+  PreventCommandIfReadOnly("scann_tune()");
   // Keeps VACUUM away, which would void entries whose places are remembered, and others who tune.
   InspectedIndex inspected(PG_GETARG_OID(0), ShareUpdateExclusiveLock);
   Relation index = inspected.index;
