@@ -52,7 +52,7 @@ my $milliseconds = 1000 * (time - $started);
 note("a build takes $milliseconds ms");
 
 # Spread over the phases of a build.
-foreach my $part (0.1, 0.3, 0.5, 0.7, 0.7)
+foreach my $part (0.1, 0.3, 0.5, 0.7)
 {
 	my $timeout = int($milliseconds * $part) + 1;
 	test_failure("statement_timeout at $part of a build", "SET statement_timeout = $timeout; $create; SELECT 1/0;",
