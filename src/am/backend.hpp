@@ -221,6 +221,17 @@ T* make_in_context(Arguments&&... arguments) {
   return object;
 }
 
+// A TID as a number, which orders as TIDs do.
+inline int64 tid_key(const ItemPointerData& tid) {
+  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 |
+         ItemPointerGetOffsetNumberNoCheck(&tid);
+}
+inline ItemPointerData tid_of_key(int64 key) {
+  ItemPointerData tid;
+  ItemPointerSet(&tid, static_cast<BlockNumber>(key >> 16), static_cast<OffsetNumber>(key & 0xFFFF));
+  return tid;
+}
+
 // Palloc'd arrays, in the current memory context; may exceed 1 GB.
 template <class T>
 std::span<T> palloc_span(std::size_t count) {

@@ -56,19 +56,8 @@ void Calibrator::placed(std::uint32_t partition, const ItemPointerData& tid, std
   }
 }
 
-EffortTable Calibrator::run(Relation index, const Model& model) {
-  Replay replay(index, model, queries_.count());
-  const auto places = palloc_span<EntryPlace>(kCalibratedLimits.back());
-  for (std::size_t q = 0; q < queries_.count(); ++q) {
-    const auto neighbors = neighbors_.neighbors_of(q);
-    std::transform(neighbors.begin(), neighbors.end(), places.begin(), [](const Neighbor& neighbor) {
-      return EntryPlace{neighbor.partition, neighbor.position};
-    });
-    const Neighbor& self = neighbors_.self(q);
-    replay.add(queries_.rows.subspan(q * queries_.dims, queries_.dims), places.first(neighbors.size()),
-               {self.partition, self.position}, is_deep(q));
-  }
-  return replay.choose();
+EffortTable Calibrator::run(Relation index, const Model& model) const {
+  return replay_searches(index, model, queries_, neighbors_);
 }
 
 }  // namespace scann::am

@@ -19,7 +19,7 @@ class Calibrator {
   // TID).
   void placed(std::uint32_t partition, const ItemPointerData& tid, std::uint32_t position);
   // Replays searches on the finished leaf lists.
-  EffortTable run(Relation index, const Model& model);
+  EffortTable run(Relation index, const Model& model) const;
 
  private:
   // A neighbour by where it goes in the index.

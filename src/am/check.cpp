@@ -4,7 +4,6 @@
 #include "am/model.hpp"
 #include "am/posting_list.hpp"
 #include "am/row_encoder.hpp"
-#include "am/scan_queue.hpp"
 
 namespace scann::am {
 namespace {

@@ -53,8 +53,7 @@ void EntrySorter::put(int32 partition, const ItemPointerData& tid, const Entry& 
     std::memcpy(to + sizeof(header) + geometry_.blocks(), entry.vector, geometry_.dims());
   ExecClearTuple(in_);
   in_->tts_values[0] = Int32GetDatum(partition);
-  in_->tts_values[1] = Int64GetDatum(static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 |
-                                     ItemPointerGetOffsetNumberNoCheck(&tid));
+  in_->tts_values[1] = Int64GetDatum(tid_key(tid));
   in_->tts_values[2] = PointerGetDatum(payload_);
   std::fill_n(in_->tts_isnull, 3, false);
   ExecStoreVirtualTuple(in_);
@@ -67,11 +66,10 @@ bool EntrySorter::next(int32* partition, Entry* entry) {
   if (!tuplesort_gettupleslot(sort_, true, false, out_, nullptr)) return false;
   slot_getallattrs(out_);
   *partition = DatumGetInt32(out_->tts_values[0]);
-  const int64 tid = DatumGetInt64(out_->tts_values[1]);
   const char* from = VARDATA_ANY(DatumGetPointer(out_->tts_values[2]));
   SortedPayload header;
   std::memcpy(&header, from, sizeof(header));
-  ItemPointerSet(&entry->tid, static_cast<BlockNumber>(tid >> 16), static_cast<OffsetNumber>(tid & 0xFFFF));
+  entry->tid = tid_of_key(DatumGetInt64(out_->tts_values[1]));
   entry->scale = header.scale;
   entry->residual_squared = header.residual_squared;
   entry->error = header.error;

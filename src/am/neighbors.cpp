@@ -9,13 +9,8 @@ namespace {
 // Queries compared with a batch at a time, so that their products stay in the processor's cache.
 constexpr std::size_t kQueryBlock = 256;
 
-std::uint64_t row_number(const ItemPointerData& tid) {
-  return std::uint64_t{ItemPointerGetBlockNumberNoCheck(&tid)} << 16 |
-         ItemPointerGetOffsetNumberNoCheck(&tid);
-}
-
 bool nearer(const Neighbor& a, const Neighbor& b) {
-  return a.score != b.score ? a.score > b.score : row_number(a.tid) < row_number(b.tid);
+  return a.score != b.score ? a.score > b.score : tid_key(a.tid) < tid_key(b.tid);
 }
 
 }  // namespace
@@ -51,16 +46,16 @@ NeighborSearch::NeighborSearch(const CalibrationQueries& queries, std::span<std:
   std::fill(worst_.begin(), worst_.end(), none);
   for (std::uint32_t q = 0; q < by_tid_.size(); ++q) by_tid_[q] = q;
   std::sort(by_tid_.begin(), by_tid_.end(), [this](std::uint32_t a, std::uint32_t b) {
-    return row_number(queries_.tids[a]) < row_number(queries_.tids[b]);
+    return tid_key(queries_.tids[a]) < tid_key(queries_.tids[b]);
   });
 }
 
 // The query that was sampled from a row, or kUnknown.
 std::uint32_t NeighborSearch::query_of(const ItemPointerData& tid) const {
-  const std::uint64_t row = row_number(tid);
-  const auto found = std::partition_point(
-      by_tid_.begin(), by_tid_.end(), [&](std::uint32_t q) { return row_number(queries_.tids[q]) < row; });
-  return found != by_tid_.end() && row_number(queries_.tids[*found]) == row ? *found : kUnknown;
+  const int64 row = tid_key(tid);
+  const auto found = std::partition_point(by_tid_.begin(), by_tid_.end(),
+                                          [&](std::uint32_t q) { return tid_key(queries_.tids[q]) < row; });
+  return found != by_tid_.end() && tid_key(queries_.tids[*found]) == row ? *found : kUnknown;
 }
 
 void NeighborSearch::observe(std::span<const float> rows, std::span<const ItemPointerData> tids,
@@ -91,7 +86,7 @@ void NeighborSearch::observe_queries(std::size_t begin, std::size_t end, std::sp
     const std::size_t count = differences_at_least(products, half_norms, tids.size(), worst_[q].score, near);
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint32_t r = near[i];
-      if (row_number(tids[r]) == row_number(queries_.tids[q])) continue;
+      if (tid_key(tids[r]) == tid_key(queries_.tids[q])) continue;
       add(q, {.score = products[r] - half_norms[r],
               .partition = partitions[r],
               .position = kUnknown,

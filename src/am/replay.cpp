@@ -80,28 +80,29 @@ struct FedGrid {
   std::vector<float> stop_values;
 };
 
-}  // namespace
-
-// What a replay keeps from query to query.
-struct State {
-  State(Relation relation, const Model& trained, std::size_t queries, Query& prepared,
-        const RecentBuffers& recent)
+// What is kept from query to query.
+struct Replay {
+  Replay(Relation relation, const Model& trained, std::size_t queries, Query& prepared,
+         const RecentBuffers& recent)
       : index(relation),
         model(trained),
         some_every(std::max<std::size_t>(1, queries / kQueriesForSome)),
         query(prepared),
         buffers(recent) {
     for (const LimitGroup& group : kGroups)
-      fed.emplace_back(group, trained.meta.metric == Metric::kEuclidean);
+      all_grids.emplace_back(group, trained.meta.metric == Metric::kEuclidean);
   }
 
-  void order_by_partition(std::span<const EntryPlace> neighbors);
-  void search(std::span<const EntryPlace> neighbors, const EntryPlace& own, std::span<FedGrid*> grids);
-  void visit(std::uint32_t partition, std::span<const EntryPlace> neighbors, const EntryPlace& own,
+  void add(std::span<const float> vector, std::span<const Neighbor> neighbors, const Neighbor& own,
+           bool deep);
+  EffortTable choose() const;
+  void order_by_partition(std::span<const Neighbor> neighbors);
+  void search(std::span<const Neighbor> neighbors, const Neighbor& own, std::span<FedGrid*> grids);
+  void visit(std::uint32_t partition, std::span<const Neighbor> neighbors, const Neighbor& own,
              std::span<FedGrid*> grids);
   void score_list(std::size_t partition);
   void score_page(const CodePage& page, float base);
-  void find_truths(std::uint32_t partition, std::span<const EntryPlace> neighbors);
+  void find_truths(std::uint32_t partition, std::span<const Neighbor> neighbors);
 
   Relation index;
   const Model& model;
@@ -109,13 +110,13 @@ struct State {
   std::size_t added = 0;
   Query& query;
   RecentBuffers buffers;
-  std::vector<FedGrid> fed;                 // for each of kGroups
+  std::vector<FedGrid> all_grids;           // for each of kGroups
   std::vector<std::uint32_t> by_partition;  // ranks of the neighbours at hand
   std::vector<float> scores;                // of the leaf at hand
   std::vector<TrueNeighbor> truths;         // in it
 };
 
-void State::order_by_partition(std::span<const EntryPlace> neighbors) {
+void Replay::order_by_partition(std::span<const Neighbor> neighbors) {
   by_partition.resize(neighbors.size());
   for (std::uint32_t r = 0; r < neighbors.size(); ++r) by_partition[r] = r;
   std::sort(by_partition.begin(), by_partition.end(), [neighbors](std::uint32_t a, std::uint32_t b) {
@@ -124,7 +125,7 @@ void State::order_by_partition(std::span<const EntryPlace> neighbors) {
 }
 
 // Scores all codes of a leaf.
-void State::score_list(std::size_t partition) {
+void Replay::score_list(std::size_t partition) {
   scores.clear();
   const float base = query.base(model, partition);
   ChainGuard chain(index);
@@ -138,7 +139,7 @@ void State::score_list(std::size_t partition) {
   }
 }
 
-void State::score_page(const CodePage& page, float base) {
+void Replay::score_page(const CodePage& page, float base) {
   const CodeRun run = code_run(model, page, base, 0);
   const std::size_t first = scores.size();
   call_core([&] { scores.resize(first + run.count); });
@@ -149,7 +150,7 @@ void State::score_page(const CodePage& page, float base) {
   }
 }
 
-void State::find_truths(std::uint32_t partition, std::span<const EntryPlace> neighbors) {
+void Replay::find_truths(std::uint32_t partition, std::span<const Neighbor> neighbors) {
   truths.clear();
   const auto first = std::lower_bound(
       by_partition.begin(), by_partition.end(), partition,
@@ -159,29 +160,22 @@ void State::find_truths(std::uint32_t partition, std::span<const EntryPlace> nei
   }
 }
 
-Replay::Replay(Relation index, const Model& model, std::size_t queries) {
-  auto* query = new (palloc(sizeof(Query))) Query(model);
-  const auto recent = palloc_span<Buffer>(RelationGetNumberOfBlocks(index));
-  std::fill(recent.begin(), recent.end(), InvalidBuffer);
-  state_ = make_in_context<State>(index, model, queries, *query, RecentBuffers(recent));
-}
-
-void Replay::add(std::span<const float> vector, std::span<const EntryPlace> neighbors, const EntryPlace& own,
+// One query, centred. `deep`: whether it is for the limits beyond the first kShallowLimits, too.
+void Replay::add(std::span<const float> vector, std::span<const Neighbor> neighbors, const Neighbor& own,
                  bool deep) {
   CHECK_FOR_INTERRUPTS();
-  State& state = *state_;
-  FedGrid* grids[kGroupCount] = {&state.fed[0]};
-  if (state.added++ % state.some_every == 0) grids[1] = &state.fed[1];
-  if (deep) grids[2] = &state.fed[2];
-  state.query.prepare(state.model, vector);
-  state.query.rank_leaves(state.model);
-  call_core([&] { state.order_by_partition(neighbors); });
+  FedGrid* grids[kGroupCount] = {all_grids.data()};
+  if (added++ % some_every == 0) grids[1] = &all_grids[1];
+  if (deep) grids[2] = &all_grids[2];
+  query.prepare(model, vector);
+  query.rank_leaves(model);
+  call_core([&] { order_by_partition(neighbors); });
   FedGrid* searching[kGroupCount];
   std::copy(std::begin(grids), std::end(grids), searching);
   for (FedGrid* fed : grids) {
     if (fed != nullptr) fed->grid.begin_query(neighbors.size());
   }
-  state.search(neighbors, own, searching);
+  search(neighbors, own, searching);
   call_core([&] {
     for (FedGrid* fed : grids) {
       if (fed != nullptr) fed->end_query();
@@ -190,7 +184,7 @@ void Replay::add(std::span<const float> vector, std::span<const EntryPlace> neig
 }
 
 // Visits leaves until no pair of any grid wants another. Takes the grids out of the list that want no more.
-void State::search(std::span<const EntryPlace> neighbors, const EntryPlace& own, std::span<FedGrid*> grids) {
+void Replay::search(std::span<const Neighbor> neighbors, const Neighbor& own, std::span<FedGrid*> grids) {
   std::array<RankedLeaf, kLeavesAhead> leaves;
   while (query.leaves_left() > 0) {
     const std::size_t taken = std::min(leaves.size(), query.leaves_left());
@@ -210,8 +204,8 @@ void State::search(std::span<const EntryPlace> neighbors, const EntryPlace& own,
   }
 }
 
-void State::visit(std::uint32_t partition, std::span<const EntryPlace> neighbors, const EntryPlace& own,
-                  std::span<FedGrid*> grids) {
+void Replay::visit(std::uint32_t partition, std::span<const Neighbor> neighbors, const Neighbor& own,
+                   std::span<FedGrid*> grids) {
   score_list(partition);
   if (own.partition == partition && own.position < scores.size()) {
     scores[own.position] = -std::numeric_limits<float>::infinity();
@@ -229,7 +223,7 @@ EffortTable Replay::choose() const {
   for (std::size_t g = 0; g < kGroupCount; ++g) {
     for (std::size_t limit = 0; limit < kGroups[g].limits; ++limit) {
       for (std::size_t target = 0; target < kCalibratedRecalls.size(); ++target) {
-        const Effort effort = state_->fed[g].grid.cheapest(limit, target);
+        const Effort effort = all_grids[g].grid.cheapest(limit, target);
         table[kGroups[g].first + limit][target] = {.recall = static_cast<float>(effort.recall),
                                                    .margin = effort.margin,
                                                    .candidates = effort.candidates,
@@ -238,6 +232,20 @@ EffortTable Replay::choose() const {
     }
   }
   return table;
+}
+
+}  // namespace
+
+EffortTable replay_searches(Relation index, const Model& model, const CalibrationQueries& queries,
+                            const NeighborSearch& neighbors) {
+  auto* query = new (palloc(sizeof(Query))) Query(model);
+  const auto recent = palloc_span<Buffer>(RelationGetNumberOfBlocks(index));
+  std::fill(recent.begin(), recent.end(), InvalidBuffer);
+  auto* replay = make_in_context<Replay>(index, model, queries.count(), *query, RecentBuffers(recent));
+  for (std::size_t q = 0; q < queries.count(); ++q) {
+    replay->add({queries.row(q), queries.dims}, neighbors.neighbors_of(q), neighbors.self(q), is_deep(q));
+  }
+  return replay->choose();
 }
 
 }  // namespace scann::am

@@ -6,30 +6,10 @@
 
 namespace scann::am {
 
-// Where an entry is: its partition, and its position in the partition's list.
-struct EntryPlace {
-  std::uint32_t partition;
-  std::uint32_t position;
-};
-inline constexpr EntryPlace kNowhere = {UINT32_MAX, UINT32_MAX};
-
-class Replay {
- public:
-  // `queries`: how many will be added, about. Allocates in the current context; the model must stay.
-  Replay(Relation index, const Model& model, std::size_t queries);
-
-  // One query, centred. `neighbors`: nearest first, as many as the largest limit it is for (or fewer in a
-  // small table), kNowhere those that are not in the index. `own`: the entry of the query itself, which does
-  // not count. `deep`: whether the query is for the limits beyond the first kShallowLimits, too. At least one
-  // query is.
-  void add(std::span<const float> query, std::span<const EntryPlace> neighbors, const EntryPlace& own,
-           bool deep);
-
-  // The least effort for each of kCalibratedLimits and kCalibratedRecalls.
-  EffortTable choose() const;
-
- private:
-  struct State* state_;
-};
+// The least effort for each of kCalibratedLimits and kCalibratedRecalls. `neighbors` are ranked, and know the
+// places of their entries in the index; those whose place is unknown count as never found. A query's own
+// entry, where it has one, does not count. Allocates in the current context.
+EffortTable replay_searches(Relation index, const Model& model, const CalibrationQueries& queries,
+                            const NeighborSearch& neighbors);
 
 }  // namespace scann::am

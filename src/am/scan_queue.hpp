@@ -11,10 +11,6 @@ struct RankedRow {
   ItemPointerData tid;
 };
 
-inline int64 tid_key(const ItemPointerData& tid) {
-  return static_cast<int64>(ItemPointerGetBlockNumberNoCheck(&tid)) << 16 |
-         ItemPointerGetOffsetNumberNoCheck(&tid);
-}
 inline bool row_before(const RankedRow& a, const RankedRow& b) {
   return a.distance != b.distance ? a.distance < b.distance : tid_key(a.tid) < tid_key(b.tid);
 }

@@ -3,7 +3,6 @@
 #include "am/neighbors.hpp"
 #include "am/replay.hpp"
 #include "am/row_encoder.hpp"
-#include "am/scan_queue.hpp"
 #include "am/search.hpp"
 
 extern "C" {
@@ -222,20 +221,6 @@ void locate(Relation index, const Model& model, std::span<Sought> sought) {
   }
 }
 
-EffortTable measure(Relation index, const Model& model, const CalibrationQueries& queries,
-                    const NeighborSearch& search) {
-  Replay replay(index, model, queries.count());
-  const auto places = palloc_span<EntryPlace>(kCalibratedLimits.back());
-  for (std::size_t q = 0; q < queries.count(); ++q) {
-    const auto neighbors = search.neighbors_of(q);
-    std::transform(neighbors.begin(), neighbors.end(), places.begin(), [](const Neighbor& neighbor) {
-      return EntryPlace{neighbor.partition, neighbor.position};
-    });
-    replay.add({queries.row(q), queries.dims}, places.first(neighbors.size()), kNowhere, is_deep(q));
-  }
-  return replay.choose();
-}
-
 // ---- All together
 // -------------------------------------------------------------------------------------------
 
@@ -264,7 +249,7 @@ void tune(const InspectedIndex& inspected, const char* sql, std::size_t k) {
   search.rank();
   const Model& model = open_model(index);
   locate(index, model, sought_neighbors(search, queries.count()));
-  store_efforts(index, measure(index, model, queries, search));
+  store_efforts(index, replay_searches(index, model, queries, search));
 }
 
 }  // namespace
