@@ -199,8 +199,7 @@ class Trainer {
   // Brings centroids into the order of their groups.
   void group_centroids(std::span<float> centroids) {
     run_step([&] {
-      const std::size_t count = centroids.size() / sample_.dims;
-      const CentroidGroups groups(centroids, sample_.dims, group_count(count), interrupted);
+      const CentroidGroups groups(centroids, sample_.dims, interrupted);
       if (!groups.ready()) return false;
       meta_.groups = static_cast<uint32>(groups.groups());
       for (uint32 g = 0; g < meta_.groups; ++g) {

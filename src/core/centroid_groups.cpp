@@ -36,10 +36,9 @@ std::size_t CentroidGroups::comparisons(std::size_t centroids, std::size_t group
   return groups == 1 ? centroids : groups + kProbedGroups * centroids / groups;
 }
 
-CentroidGroups::CentroidGroups(std::span<float> centroids, std::size_t dims, std::size_t groups,
-                               StopPredicate stop)
+CentroidGroups::CentroidGroups(std::span<float> centroids, std::size_t dims, StopPredicate stop)
     : centroids_(centroids), dims_(dims) {
-  if (find_groups(centroids, groups, stop)) prepare();
+  if (find_groups(centroids, stop)) prepare();
 }
 
 CentroidGroups::CentroidGroups(std::span<const float> centroids, std::size_t dims,
@@ -73,21 +72,24 @@ void CentroidGroups::prepare() {
 }
 
 // k-means over the centroids, which are then brought into the order of their groups.
-bool CentroidGroups::find_groups(std::span<float> centroids, std::size_t wanted, StopPredicate stop) {
+bool CentroidGroups::find_groups(std::span<float> centroids, StopPredicate stop) {
   const std::size_t count = centroids.size() / dims_;
-  std::vector<std::uint32_t> group(count);
-  if (wanted > 1) {
-    std::vector<float> centers(wanted * dims_);
-    std::size_t trained = 0;
-    PartitionerOptions options;
-    options.iterations = kGroupIterations;
-    if (!train_partitions(centroids, dims_, wanted, options, stop, centers, &trained)) return false;
-    const std::vector<float> half_norms = half_norms_of(std::span(centers).first(trained * dims_), dims_);
-    std::vector<float> distance(count);
-    std::vector<float> scratch(nearest_scratch_floats(trained));
-    nearest_centroids(centroids.data(), count, centers.data(), half_norms.data(), trained, dims_,
-                      scratch.data(), group.data(), distance.data());
+  const std::size_t wanted = group_count(count);
+  if (wanted == 1) {
+    first_ = {0, static_cast<std::uint32_t>(count)};
+    return true;
   }
+  std::vector<float> centers(wanted * dims_);
+  std::size_t trained = 0;
+  PartitionerOptions options;
+  options.iterations = kGroupIterations;
+  if (!train_partitions(centroids, dims_, wanted, options, stop, centers, &trained)) return false;
+  const std::vector<float> half_norms = half_norms_of(std::span(centers).first(trained * dims_), dims_);
+  std::vector<std::uint32_t> group(count);
+  std::vector<float> distance(count);
+  std::vector<float> scratch(nearest_scratch_floats(trained));
+  nearest_centroids(centroids.data(), count, centers.data(), half_norms.data(), trained, dims_,
+                    scratch.data(), group.data(), distance.data());
   std::vector<std::uint32_t> order(count);
   std::iota(order.begin(), order.end(), 0U);
   std::stable_sort(order.begin(), order.end(), [&group](auto a, auto b) { return group[a] < group[b]; });

@@ -24,9 +24,9 @@ inline constexpr std::size_t kProbedGroups = 8;
 // Finds the nearest of many centroids to many points. Allocates at construction only.
 class CentroidGroups {
  public:
-  // Reorders row-major `centroids` (count x dims) so that each group's are consecutive, and finds at most so
-  // many groups. A `stop` that said so leaves an object that is not ready().
-  CentroidGroups(std::span<float> centroids, std::size_t dims, std::size_t groups, StopPredicate stop);
+  // Reorders row-major `centroids` (count x dims) so that each group's are consecutive, and finds at most
+  // group_count(count) groups. A `stop` that said so leaves an object that is not ready().
+  CentroidGroups(std::span<float> centroids, std::size_t dims, StopPredicate stop);
   // With groups known: `first` as first() gave it.
   CentroidGroups(std::span<const float> centroids, std::size_t dims, std::span<const std::uint32_t> first);
   // Either way `centroids` must outlive this, unchanged.
@@ -47,7 +47,7 @@ class CentroidGroups {
   void assign(const float* points, std::size_t n, std::uint32_t* nearest);
 
  private:
-  [[nodiscard]] bool find_groups(std::span<float> centroids, std::size_t groups, StopPredicate stop);
+  [[nodiscard]] bool find_groups(std::span<float> centroids, StopPredicate stop);
   void prepare();
   void choose_groups(const float* points, std::size_t n);
   void search_group(std::size_t group, std::span<const std::uint32_t> members, const float* points,

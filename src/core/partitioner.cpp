@@ -81,7 +81,7 @@ void PartitionTrainer::start_from(const RowSubset& rows, std::uint64_t seed) {
 
 // May reorder centroids.
 AssignStep PartitionTrainer::begin_assignment(const RowSubset& rows) {
-  const CentroidGroups groups(centroids_, dims_, group_count(leaves_), [] { return false; });
+  const CentroidGroups groups(centroids_, dims_, [] { return false; });
   group_first_.assign(groups.first().begin(), groups.first().end());
   nearest_.resize(rows.count);
   return {.rows = rows, .centroids = centroids_, .group_first = group_first_, .nearest = nearest_};

@@ -54,7 +54,7 @@ TEST(CentroidGroups, FewCentroidsAreOneGroup) {
   EXPECT_EQ(group_count(4000), 63U);
   Rows centroids = nested_clusters(200, 5, 2);
   const Rows before = centroids;
-  CentroidGroups groups(centroids, 5, group_count(centroids.size() / 5), never);
+  CentroidGroups groups(centroids, 5, never);
   ASSERT_TRUE(groups.ready());
   EXPECT_EQ(groups.groups(), 1U);
   EXPECT_EQ(centroids, before);
@@ -75,7 +75,7 @@ TEST_P(Grouped, HoldEveryCentroidOnceAndFindNearlyAllNearest) {
   for (std::size_t i = 0; i < kCount; ++i)
     before.emplace_back(centroids.begin() + static_cast<std::ptrdiff_t>(i * dims),
                         centroids.begin() + static_cast<std::ptrdiff_t>((i + 1) * dims));
-  CentroidGroups groups(centroids, dims, group_count(centroids.size() / dims), never);
+  CentroidGroups groups(centroids, dims, never);
   ASSERT_TRUE(groups.ready());
   EXPECT_GT(groups.groups(), 40U);
   EXPECT_LE(groups.groups(), group_count(kCount));
@@ -113,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(Dims, Grouped, testing::Values(3, 17, 40));
 TEST(CentroidGroups, ResultsDependNeitherOnTheBatchNorOnWhoFoundTheGroups) {
   constexpr std::size_t kDims = 20;
   Rows centroids = nested_clusters(2000, kDims, 2);
-  CentroidGroups found(centroids, kDims, group_count(centroids.size() / kDims), never);
+  CentroidGroups found(centroids, kDims, never);
   ASSERT_TRUE(found.ready());
   CentroidGroups given(std::span<const float>(centroids), kDims, found.first());
   const Rows points = nested_clusters(CentroidGroups::kBatch, kDims, 3);
@@ -129,14 +129,14 @@ TEST(CentroidGroups, ResultsDependNeitherOnTheBatchNorOnWhoFoundTheGroups) {
 
 TEST(CentroidGroups, EqualCentroidsAreOneGroup) {
   Rows centroids(2000 * 4, 1.5F);
-  CentroidGroups groups(centroids, 4, group_count(centroids.size() / 4), never);
+  CentroidGroups groups(centroids, 4, never);
   ASSERT_TRUE(groups.ready());
   EXPECT_EQ(groups.groups(), 1U);
 }
 
 TEST(CentroidGroups, StopsWhenAsked) {
   Rows centroids = nested_clusters(2000, 4, 2);
-  EXPECT_FALSE(CentroidGroups(centroids, 4, 2, always).ready());
+  EXPECT_FALSE(CentroidGroups(centroids, 4, always).ready());
 }
 
 }  // namespace
