@@ -33,8 +33,9 @@ void Query::prepare(const Model& model, std::span<const float> vector) {
     // The order of inner products does not depend on the query's norm; a unit query cannot overflow.
     for (float& x : vector_) x = static_cast<float>(x / norm_);
   }
-  level_ = quantize_query(vector_.data(), vector_.size(), levels_.data());
   if (!model.has_codes()) return;
+  if (model.meta.metric != Metric::kEuclidean)
+    level_ = quantize_query(vector_.data(), vector_.size(), levels_.data());
   rotate(model.meta.rotation, model.rotation, vector_, rotated_);
   table_ = build_lookup_table(model.shape, model.codewords, rotated_, scratch_, entries_);
 }
