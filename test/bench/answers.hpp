@@ -28,6 +28,8 @@ struct Quality {
   std::size_t repeated_rows = 0;  // rows given more than once in one answer
   std::size_t short_answers = 0;  // answers with fewer rows than the exact one
   std::size_t disordered_answers = 0;  // answers whose rows do not come in the order of their distances
+
+  double recall() const { return wanted == 0 ? 1 : static_cast<double>(hits) / static_cast<double>(wanted); }
 };
 
 // Adds one answer to the quality of all.

@@ -36,17 +36,13 @@ void AskPart(Contest& contest, Entrant& entrant, Trial& trial, std::size_t first
   trial.timings.Append(part);
 }
 
-double Recall(const Quality& quality) {
-  return quality.wanted == 0 ? 1 : static_cast<double>(quality.hits) / static_cast<double>(quality.wanted);
-}
-
 // In the first round, after the setting number `last`: forgets those beyond what is worth measuring.
 void EndSweep(Entrant& entrant, std::size_t last) {
   const Trial& trial = entrant.trials[last];
   const bool is_too_slow = trial.round_means.front() > kTooSlow;
   if (is_too_slow) {
     entrant.result.sweep_end = "up to where a query takes 50 ms";
-  } else if (Recall(trial.quality) >= kPerfect) {
+  } else if (trial.quality.recall() >= kPerfect) {
     entrant.result.sweep_end = "up to where nothing is missing";
   } else if (last + 1 == entrant.trials.size()) {
     entrant.result.sweep_end = "up to " + trial.value;
@@ -73,7 +69,7 @@ double MeanBuffers(Contest& contest, const Entrant& entrant, const Trial& trial)
 Point Summary(Contest& contest, const Entrant& entrant, const Trial& trial) {
   Point point;
   point.value = trial.value;
-  point.recall = Recall(trial.quality);
+  point.recall = trial.quality.recall();
   point.latency = Summarise(trial.timings.microseconds);
   point.fastest_round = std::ranges::min(trial.round_means);
   point.slowest_round = std::ranges::max(trial.round_means);

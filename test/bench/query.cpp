@@ -46,9 +46,7 @@ Timings Measure(const Options& options, Connection& client, const Statement& sta
 // -------------------------------------------------------------------------------------------------
 
 void ReportQuality(const Options& options, const Quality& quality, std::size_t queries, Report& report) {
-  const double recall =
-      quality.wanted == 0 ? 1 : static_cast<double>(quality.hits) / static_cast<double>(quality.wanted);
-  report.Number("recall", "recall@" + std::to_string(options.limit), recall, 4);
+  report.Number("recall", "recall@" + std::to_string(options.limit), quality.recall(), 4);
   const std::string of = "of " + std::to_string(queries);
   report.Number("disordered_answers", "answers out of order", static_cast<double>(quality.disordered_answers),
                 0, of);
