@@ -503,7 +503,9 @@ float quantize_query(const float* q, std::size_t n, std::int16_t* levels) {
   const double least = std::max(largest / 32767.0, sum / (kMostLevels - 2 * static_cast<double>(n)));
   const float scale = std::max(static_cast<float>(least * (1 + 1e-6)), std::numeric_limits<float>::min());
   const float inverse = 1 / scale;
-  for (std::size_t i = 0; i < n; ++i) levels[i] = static_cast<std::int16_t>(std::lrintf(q[i] * inverse));
+  // Rounded by truncation, which compilers turn into vectors; lrintf() they call for each component.
+  for (std::size_t i = 0; i < n; ++i)
+    levels[i] = static_cast<std::int16_t>(q[i] * inverse + std::copysign(0.5F, q[i]));
   return scale;
 }
 

@@ -43,6 +43,17 @@ HWY_INLINE void block_products(const float* query, const float* codewords, float
   std::copy_n(terms, kCodewords, products);
 }
 
+template <>
+HWY_INLINE void block_products<3>(const float* query, const float* codewords, float* products) {
+  const Codewords d;
+  for (std::size_t i = 0; i < kCodewords; i += hn::Lanes(d)) {
+    hn::Vec<Codewords> first, second, third;
+    hn::LoadInterleaved3(d, codewords + 3 * i, first, second, third);
+    const auto sum = hn::MulAdd(second, hn::Set(d, query[1]), hn::Mul(first, hn::Set(d, query[0])));
+    hn::StoreU(hn::MulAdd(third, hn::Set(d, query[2]), sum), d, products + i);
+  }
+}
+
 template <std::size_t kWidth>
 void table_products(const CodebookShape& shape, const float* codewords, const float* query, float* products) {
   const std::size_t whole = shape.dims / kWidth;
@@ -82,6 +93,8 @@ void all_products(const CodebookShape& shape, const float* codewords, const floa
       return table_products<1>(shape, codewords, query, products);
     case 2:
       return table_products<2>(shape, codewords, query, products);
+    case 3:
+      return table_products<3>(shape, codewords, query, products);
     case 4:
       return table_products<4>(shape, codewords, query, products);
     case 8:

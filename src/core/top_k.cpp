@@ -33,12 +33,28 @@ HWY_INLINE std::size_t count_above(const std::int32_t* keys, std::size_t n, std:
   return static_cast<std::size_t>(-std::int64_t{hn::GetLane(hn::SumOfLanes(d, minus_count))});
 }
 
-// The k-th greatest of n keys between `least` and `greatest`: the least key that fewer than k exceed.
+// The least of n keys that exceeds the limit; one does.
+HWY_INLINE std::int32_t least_above(const std::int32_t* keys, std::size_t n, std::int32_t limit) {
+  const hn::ScalableTag<std::int32_t> d;
+  const auto limits = hn::Set(d, limit);
+  const auto none = hn::Set(d, std::numeric_limits<std::int32_t>::max());
+  auto least = none;
+  for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+    const auto loaded = hn::LoadU(d, keys + i);
+    least = hn::Min(least, hn::IfThenElse(hn::Gt(loaded, limits), loaded, none));
+  }
+  return hn::GetLane(hn::MinOfLanes(d, least));
+}
+
+// The k-th greatest of n keys between `least` and `greatest`: the least key that fewer than k exceed. The
+// search is over once exactly k lie above.
 std::int32_t kth_greatest(const std::int32_t* keys, std::size_t n, std::size_t k, std::int32_t least,
                           std::int32_t greatest) {
   while (least < greatest) {
     const std::int32_t middle = std::midpoint(least, greatest);  // rounded towards `least`
-    if (count_above(keys, n, middle) < k) {
+    const std::size_t above = count_above(keys, n, middle);
+    if (above == k) return least_above(keys, n, middle);
+    if (above < k) {
       greatest = middle;
     } else {
       least = middle + 1;
