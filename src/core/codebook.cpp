@@ -139,22 +139,74 @@ std::vector<float> inverse_norms_of(std::span<const float> points, std::size_t d
   return inverses;
 }
 
+// Neighbouring blocks of all points, brought together: rows lie far apart, and one block of each is a small
+// part of a cache line.
+class GatheredBlocks {
+ public:
+  GatheredBlocks(const CodebookShape& shape, std::size_t rows)
+      : shape_(shape),
+        rows_(rows),
+        capacity_(std::max<std::size_t>(1, kGatheredBytes / sizeof(float) / shape.dims_per_block)),
+        points_(capacity_ * rows * shape.dims_per_block),
+        residuals_(points_.size()),
+        codes_(capacity_ * rows) {}
+
+  std::size_t capacity() const { return capacity_; }
+
+  // Up to capacity() blocks from number `first` on. What a last block has less than the others is left as it
+  // is.
+  void gather(std::size_t first, std::span<const float> points, std::span<const float> residuals,
+              std::span<const std::uint8_t> codes) {
+    first_ = first;
+    const std::size_t end = std::min(shape_.blocks(), first + capacity_);
+    for (std::size_t i = 0; i < rows_; ++i) {
+      for (std::size_t b = first; b < end; ++b) {
+        const std::size_t from = i * shape_.dims + b * shape_.dims_per_block;
+        const std::size_t to = index(b, i) * shape_.dims_per_block;
+        for (std::size_t k = 0; k < width_of(shape_, b); ++k) {
+          points_[to + k] = points[from + k];
+          residuals_[to + k] = residuals[from + k];
+        }
+        codes_[index(b, i)] = codes[i * shape_.blocks() + b];
+      }
+    }
+  }
+
+  // The first point's; the others follow.
+  const float* points(std::size_t block) const { return &points_[index(block, 0) * shape_.dims_per_block]; }
+  const float* residuals(std::size_t block) const {
+    return &residuals_[index(block, 0) * shape_.dims_per_block];
+  }
+  const std::uint8_t* codes(std::size_t block) const { return &codes_[index(block, 0)]; }
+
+ private:
+  static constexpr std::size_t kGatheredBytes = 128;  // of a row
+
+  std::size_t index(std::size_t block, std::size_t i) const { return (block - first_) * rows_ + i; }
+
+  const CodebookShape& shape_;
+  std::size_t rows_;
+  std::size_t capacity_;
+  std::size_t first_ = 0;
+  std::vector<float> points_;        // [block][row][dimension]
+  std::vector<float> residuals_;     // likewise
+  std::vector<std::uint8_t> codes_;  // [block][row]
+};
+
 // The points of one block, its codewords and who has which.
 struct BlockView {
-  BlockView(const CodebookShape& shape, std::size_t block, std::span<const float> points,
-            std::span<const float> residuals, std::span<const std::uint8_t> codes, std::span<float> codewords)
-      : row_stride(shape.dims),
-        code_stride(shape.blocks()),
-        block_dims(shape.dims_per_block),
+  BlockView(const CodebookShape& shape, std::size_t block, const GatheredBlocks& gathered,
+            std::span<float> codewords)
+      : block_dims(shape.dims_per_block),
         width(width_of(shape, block)),
-        points(&points[block * block_dims]),
-        residuals(&residuals[block * block_dims]),
-        codes(&codes[block]),
+        points(gathered.points(block)),
+        residuals(gathered.residuals(block)),
+        codes(gathered.codes(block)),
         codewords(&codewords[block * kCodewords * block_dims]) {}
 
-  const float* point(std::size_t i) const { return points + i * row_stride; }
-  const float* residual(std::size_t i) const { return residuals + i * row_stride; }
-  std::size_t code(std::size_t i) const { return codes[i * code_stride]; }
+  const float* point(std::size_t i) const { return points + i * block_dims; }
+  const float* residual(std::size_t i) const { return residuals + i * block_dims; }
+  std::size_t code(std::size_t i) const { return codes[i]; }
 
   // <r_b - c, x_b> of a point under its code
   float along(std::size_t i) const {
@@ -164,8 +216,6 @@ struct BlockView {
     return sum;
   }
 
-  std::size_t row_stride;
-  std::size_t code_stride;
   std::size_t block_dims;
   std::size_t width;
   const float* points;
@@ -234,20 +284,21 @@ bool update_codewords(const CodebookShape& shape, std::span<const float> points,
                       std::span<const float> residuals, std::span<const PointWeight> weights,
                       std::span<const std::uint8_t> codes, StopPredicate stop, std::span<float> codewords) {
   const std::vector<float> inverses = inverse_norms_of(points, shape.dims);
-  // The parallel error of every point from all blocks but those being exchanged.
-  std::vector<float> others = parallel_errors(shape, points, residuals, codes, inverses, codewords);
+  // The parallel error of every point, but for the block that is being exchanged.
+  std::vector<float> errors = parallel_errors(shape, points, residuals, codes, inverses, codewords);
   BlockUpdate update(shape.dims_per_block);
+  GatheredBlocks gathered(shape, weights.size());
   for (std::size_t b = 0; b < shape.blocks(); ++b) {
-    const BlockView block(shape, b, points, residuals, codes, codewords);
-    const BlockView previous(shape, b > 0 ? b - 1 : 0, points, residuals, codes, codewords);
+    if (b % gathered.capacity() == 0) gathered.gather(b, points, residuals, codes);
+    const BlockView block(shape, b, gathered, codewords);
     update.start(block.width);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       if (i % kStopInterval == 0 && stop()) return false;
-      const float returning = b > 0 ? previous.along(i) : 0.0F;
-      others[i] += (returning - block.along(i)) * inverses[i];
-      update.add(block.code(i), block.residual(i), block.point(i), inverses[i], others[i], weights[i]);
+      errors[i] -= block.along(i) * inverses[i];
+      update.add(block.code(i), block.residual(i), block.point(i), inverses[i], errors[i], weights[i]);
     }
     update.solve(block);
+    for (std::size_t i = 0; i < weights.size(); ++i) errors[i] += block.along(i) * inverses[i];
   }
   return true;
 }
