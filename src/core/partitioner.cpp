@@ -241,7 +241,7 @@ void ChunkAssigner::assign(std::size_t chunk) {
   groups_.assign(points, n, &step_.nearest[begin]);
 }
 
-// Half of the rounds see few of the rows. Then come rounds that only split: splitting unbalances neighbours a
+// Most rounds see few of the rows. Then come rounds that only split: splitting unbalances neighbours a
 // little, so they are repeated until every leaf is small enough.
 struct PartitionTraining::State {
   State(std::span<const float> sample, std::size_t dims, std::size_t leaves,
@@ -249,7 +249,7 @@ struct PartitionTraining::State {
       : all(all_rows),
         few(subset(sample, dims,
                    std::max({all.count / kSampleShare, kRowsPerLeaf * leaves, std::size_t{1}}))),
-        few_rounds(options.iterations / 2),
+        few_rounds(options.iterations * 5 / 8),
         rounds(options.iterations),
         trainer(centroids, dims, leaves),
         finished(leaves == 0) {
