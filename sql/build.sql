@@ -179,7 +179,8 @@ CREATE FUNCTION halved(v real[]) RETURNS real[] IMMUTABLE LANGUAGE sql RETURN (S
 CREATE FUNCTION halved_in_parallel(v real[]) RETURNS real[] IMMUTABLE PARALLEL SAFE LANGUAGE sql RETURN (SELECT array_agg(x / 2) FROM unnest(v) x);
 SELECT definition, digest_with(0, definition) = digest_with(2, definition) AS same FROM unnest(ARRAY[
   'shared USING scann (v)', 'shared USING scann (v real_cosine_ops)', 'shared USING scann (v real_l2_ops)',
-  'shared USING scann (halved(v))', 'shared USING scann (halved_in_parallel(v))', 'shared USING scann (v) WHERE id % 3 > 0']) definition;
+  'shared USING scann (halved(v))', 'shared USING scann (halved_in_parallel(v))', 'shared USING scann (v) WHERE id % 3 > 0',
+  'shared USING scann (v) WITH (soar)']) definition;
 ALTER TABLE shared SET UNLOGGED;
 SELECT digest_with(0, 'shared USING scann (v)') = digest_with(2, 'shared USING scann (v)') AS same;
 ALTER TABLE shared SET LOGGED;

@@ -77,7 +77,7 @@ class Build {
     report_phase(BuildPhase::kWrite);
     reserve_meta(index_, MAIN_FORKNUM);
     MetaPage& meta = model().meta;
-    if (queries_.count() > 0) calibrator_.emplace(queries_, load_.neighbors());
+    if (queries_.count() > 0) calibrator_.emplace(queries_, load_.neighbors(), meta.spilled != 0);
     more_ = load_.sorted().next(&next_partition_, &next_entry_);
     if (meta.height > 0) {
       write_leaves();

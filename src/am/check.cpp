@@ -23,6 +23,7 @@ class Checker {
     check_model_pages(meta);
     if (meta.height > 0) {
       check_list(inner_geometry(meta), meta.root);
+      entries_per_row_ = entries_per_row(meta);
       check_leaves(meta);
     } else if (meta.dims > 0) {
       check_list(leaf_geometry(meta), meta.root);
@@ -38,7 +39,13 @@ class Checker {
   }
   // The block of the last row found.
   BlockNumber last_block() { return tids_.empty() ? 0 : static_cast<BlockNumber>(tids_.back() >> 16); }
-  bool has_duplicates() { return std::adjacent_find(tids_.begin(), tids_.end()) != tids_.end(); }
+  // Whether a row has more entries than it should.
+  bool has_duplicates() {
+    for (std::size_t i = entries_per_row_; i < tids_.size(); ++i) {
+      if (tids_.begin()[i] == tids_.begin()[i - entries_per_row_]) return true;
+    }
+    return false;
+  }
 
  private:
   // Marks a block as reached; every block is reached at most once.
@@ -92,7 +99,13 @@ class Checker {
       heads.push_back(partition.head);
     }
     const ListGeometry geometry = leaf_geometry(meta);
-    for (const BlockNumber head : heads) check_list(geometry, head);
+    for (const BlockNumber head : heads) {
+      const std::size_t first = tids_.size();
+      check_list(geometry, head);
+      std::sort(tids_.begin() + first, tids_.end());
+      if (std::adjacent_find(tids_.begin() + first, tids_.end()) != tids_.end())
+        report_corruption(index_, head, "a partition holds a row twice");
+    }
   }
 
   void check_list(const ListGeometry& geometry, BlockNumber head) {
@@ -186,6 +199,7 @@ class Checker {
   Relation index_;
   BlockNumber blocks_;
   std::span<bool> visited_;
+  uint32 entries_per_row_ = 1;
   PallocArray<int64> tids_;
 };
 

@@ -52,7 +52,8 @@ ScanCost scan_cost(Oid index_oid, double rows, double wanted) {
                           ? static_cast<double>(model.groups.size()) +
                                 kRankedShare * static_cast<double>(model.partitions.size())
                           : static_cast<double>(model.partitions.size());
-  const Cost everything = cpu_operator_cost * rows * (kComponentCost * dims + 1);
+  const Cost everything =
+      cpu_operator_cost * rows * entries_per_row(model.meta) * (kComponentCost * dims + 1);
   const Cost first = cpu_operator_cost *
                      (ranked * kComponentCost * dims + plan.codes * kCodeCost * model.leaf.blocks() / 16 +
                       plan.candidates * kCandidateCost);

@@ -33,15 +33,22 @@ void insert_vector(Relation index, const Model& model, const ItemPointerData& ti
                    std::span<const float> vector) {
   const auto centered = palloc_span<float>(vector.size());
   center(model, vector, centered);
-  const bool partitioned = model.meta.height > 0;
-  const std::size_t partition = partitioned ? nearest_partition(model, centered) : 0;
   RowEncoder encoder(model, false);
-  Entry entry = encoder.encode(centered, partition);
-  entry.tid = tid;
-  const ListGeometry geometry = model.leaf;
-  const BlockNumber head = partitioned ? model.partitions[partition].head : model.meta.root;
-  const std::size_t rows = append_entry(index, geometry, head, entry);
-  if (!partitioned && rows == kUntrainedWarningRows) warn_untrained(index, rows);
+  const auto append = [&](std::size_t partition, BlockNumber head) {
+    Entry entry = encoder.encode(centered, partition);
+    entry.tid = tid;
+    return append_entry(index, model.leaf, head, entry);
+  };
+  if (model.meta.height == 0) {
+    const std::size_t rows = append(0, model.meta.root);
+    if (rows == kUntrainedWarningRows) warn_untrained(index, rows);
+    return;
+  }
+  const std::size_t nearest = nearest_partition(model, centered);
+  append(nearest, model.partitions[nearest].head);
+  if (model.meta.spilled == 0) return;
+  const std::size_t second = second_partition(model, centered, nearest);
+  append(second, model.partitions[second].head);
 }
 
 void insert_value(Relation index, const ItemPointerData& tid, Datum value) {

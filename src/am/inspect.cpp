@@ -129,7 +129,7 @@ SCANN_FUNCTION(scann_index_info) {
     total.voids += counts.voids;
   }
   const ListCounts nulls = count_list(index, null_geometry(), meta.nulls);
-  const int64 rows = total.live();
+  const int64 rows = (total.live() + meta.spilled) / entries_per_row(meta);
   ResultRow row(fcinfo);
   row.add(CStringGetTextDatum(metric_name(meta.metric)));
   row.add(Int32GetDatum(static_cast<int32>(meta.dims)));

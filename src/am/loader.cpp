@@ -106,18 +106,23 @@ class RowLoader {
 
   // The last batch is filled up with rows of an earlier one, or zeros: see PartitionAssigner.
   void flush_batch() {
-    const std::size_t dims = model().meta.dims;
     const auto tids = batch_tids_.first(batch_size_);
     static constexpr std::uint32_t kOnlyLeaf[kAssignBatch] = {};
-    const std::span<const std::uint32_t> partitions =
-        assigner_ ? assigner_->assign(batch_rows_) : std::span<const std::uint32_t>(kOnlyLeaf);
+    const Assignment assigned =
+        assigner_ ? assigner_->assign(batch_rows_) : Assignment{.nearest = kOnlyLeaf, .second = {}};
     for (std::size_t i = 0; i < batch_size_; ++i) {
-      const Entry entry = encoder_->encode(batch_rows_.subspan(i * dims, dims), partitions[i]);
-      sorter_.put(static_cast<int32>(partitions[i]), tids[i], entry);
+      put_entry(i, assigned.nearest[i]);
+      if (!assigned.second.empty()) put_entry(i, assigned.second[i]);
     }
-    if (neighbors_ != nullptr) neighbors_->observe(batch_rows_, tids, partitions);
+    if (neighbors_ != nullptr) neighbors_->observe(batch_rows_, tids, assigned.nearest, assigned.second);
     batch_size_ = 0;
     CHECK_FOR_INTERRUPTS();
+  }
+
+  void put_entry(std::size_t row, std::uint32_t partition) {
+    const std::size_t dims = model().meta.dims;
+    const Entry entry = encoder_->encode(batch_rows_.subspan(row * dims, dims), partition);
+    sorter_.put(static_cast<int32>(partition), batch_tids_[row], entry);
   }
 
   const BuildTarget& target_;

@@ -103,8 +103,9 @@ void check_meta(Relation index, const MetaPage& meta) {
       meta.nulls >= blocks || (meta.model_floats > 0 && meta.model_head >= blocks) ||
       meta.metric > Metric::kEuclidean || meta.rotation > RotationKind::kRotation ||
       (meta.height > 0) != (meta.dims_per_block > 0) || (meta.height > 0) != (meta.groups > 0) ||
-      meta.groups > meta.leaves || (meta.calibrated != 0 && meta.height == 0) ||
-      (meta.calibrated != 0 && !possible_efforts(meta))) {
+      meta.groups > meta.leaves || meta.spilled > 1 ||
+      (meta.spilled != 0 && (meta.height == 0 || meta.leaves < 2)) ||
+      (meta.calibrated != 0 && meta.height == 0) || (meta.calibrated != 0 && !possible_efforts(meta))) {
     report_corruption(index, kMetaBlock, "impossible values in the meta page");
   }
   if (meta.dims_per_block > 0 && !possible_basis(meta)) {
@@ -157,6 +158,7 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     read_partitions(index, *model, partitions, centroids);
     model->partitions = {partitions, meta.leaves};
     for (const Partition& partition : model->partitions) model->counted_rows += partition.count;
+    model->counted_rows /= entries_per_row(meta);
     model->centroids = centroids;
     if (!describe_groups(
             *model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},

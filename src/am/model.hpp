@@ -54,6 +54,7 @@ struct MetaPage {
   BlockNumber model_head;  // first model page; invalid when model_floats is 0
   uint32 blocks;           // of the whole index when it was calibrated
   uint32 coded_dims;       // of the basis in which residuals are coded; 0 where there are no codes
+  uint32 spilled;          // 1: rows with a vector have two entries, in different leaves (SOAR)
   uint64 model_floats;     // mean (dims), codewords, rotation
   EffortTable efforts;
 };
@@ -91,7 +92,7 @@ struct Model {
   std::span<const float> codewords;
   std::span<const float> rotation;
   std::span<const Partition> partitions;
-  double counted_rows;           // of all partitions, as last counted
+  double counted_rows;           // of the index, as last counted
   const std::int8_t* centroids;  // partitions x dims
   std::span<const PartitionGroup> groups;
   const float* group_centers;  // groups x dims: means of decoded centroids
@@ -109,6 +110,9 @@ const Model& open_model(Relation index);
 
 // How codes are cut into blocks; only where there are codes.
 CodebookShape code_shape(const MetaPage& meta);
+
+// Entries in leaves of each row with a vector.
+inline uint32 entries_per_row(const MetaPage& meta) { return meta.spilled + 1; }
 
 // The geometries that a meta page implies.
 ListGeometry leaf_geometry(const MetaPage& meta);

@@ -13,6 +13,15 @@ bool nearer(const Neighbor& a, const Neighbor& b) {
   return a.score != b.score ? a.score > b.score : tid_key(a.tid) < tid_key(b.tid);
 }
 
+// The row of a batch, which the build has yet to put into its partitions' lists.
+Neighbor neighbor(float score, const ItemPointerData& tid, std::size_t row,
+                  std::span<const std::uint32_t> nearest, std::span<const std::uint32_t> second) {
+  Neighbor found{.score = score, .places = {}, .tid = tid};
+  found.places[0].partition = nearest[row];
+  if (!second.empty()) found.places[1].partition = second[row];
+  return found;
+}
+
 }  // namespace
 
 NeighborSearch::Kept::Kept(std::size_t queries, std::span<std::byte> memory) {
@@ -38,8 +47,7 @@ NeighborSearch::NeighborSearch(const CalibrationQueries& queries, std::span<std:
       by_tid_(palloc_span<std::uint32_t>(queries.count())),
       products_(palloc_span<float>(std::min(kQueryBlock, queries.count()) * kObserveBatch)) {
   const Neighbor none{.score = -std::numeric_limits<float>::infinity(),
-                      .partition = kUnknown,
-                      .position = kUnknown,
+                      .places = {},
                       .tid = {.ip_blkid = {.bi_hi = 0xFFFF, .bi_lo = 0xFFFF}, .ip_posid = 0xFFFF}};
   std::fill(kept_.selves.begin(), kept_.selves.end(), none);
   std::fill(kept_.counts.begin(), kept_.counts.end(), 0);
@@ -59,7 +67,7 @@ std::uint32_t NeighborSearch::query_of(const ItemPointerData& tid) const {
 }
 
 void NeighborSearch::observe(std::span<const float> rows, std::span<const ItemPointerData> tids,
-                             std::span<const std::uint32_t> partitions) {
+                             std::span<const std::uint32_t> nearest, std::span<const std::uint32_t> second) {
   float half_norms[kObserveBatch] = {};
   for (std::size_t r = 0; r < tids.size(); ++r) {
     const float* row = &rows[r * queries_.dims];
@@ -68,16 +76,17 @@ void NeighborSearch::observe(std::span<const float> rows, std::span<const ItemPo
     }
     const std::uint32_t query = query_of(tids[r]);
     if (query == kUnknown) continue;
-    self(query) = {.score = 0, .partition = partitions[r], .position = kUnknown, .tid = tids[r]};
+    self(query) = neighbor(0, tids[r], r, nearest, second);
   }
   for (std::size_t q = 0; q < queries_.count(); q += kQueryBlock) {
-    observe_queries(q, std::min(q + kQueryBlock, queries_.count()), rows, tids, partitions, half_norms);
+    observe_queries(q, std::min(q + kQueryBlock, queries_.count()), rows, tids, nearest, second, half_norms);
   }
 }
 
 void NeighborSearch::observe_queries(std::size_t begin, std::size_t end, std::span<const float> rows,
                                      std::span<const ItemPointerData> tids,
-                                     std::span<const std::uint32_t> partitions, const float* half_norms) {
+                                     std::span<const std::uint32_t> nearest,
+                                     std::span<const std::uint32_t> second, const float* half_norms) {
   const std::size_t columns = rows.size() / queries_.dims;
   dot_matrix(queries_.row(begin), end - begin, rows.data(), columns, queries_.dims, products_.data());
   std::uint32_t near[kObserveBatch];
@@ -87,10 +96,7 @@ void NeighborSearch::observe_queries(std::size_t begin, std::size_t end, std::sp
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint32_t r = near[i];
       if (tid_key(tids[r]) == tid_key(queries_.tids[q])) continue;
-      add(q, {.score = products[r] - half_norms[r],
-              .partition = partitions[r],
-              .position = kUnknown,
-              .tid = tids[r]});
+      add(q, neighbor(products[r] - half_norms[r], tids[r], r, nearest, second));
     }
   }
 }
@@ -115,7 +121,7 @@ void NeighborSearch::trim(std::size_t query) {
 void NeighborSearch::merge(std::span<std::byte> memory) {
   const Kept other(queries_.count(), memory);
   for (std::size_t q = 0; q < queries_.count(); ++q) {
-    if (other.selves[q].partition != kUnknown) self(q) = other.selves[q];
+    if (other.selves[q].places[0].partition != kUnknown) self(q) = other.selves[q];
     for (const Neighbor& neighbor : other.found.subspan(first(q), other.counts[q])) add(q, neighbor);
   }
 }

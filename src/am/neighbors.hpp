@@ -21,10 +21,15 @@ inline std::size_t neighbors_kept(std::size_t query) {
 // query's own row until that was seen.
 inline constexpr std::uint32_t kUnknown = UINT32_MAX;
 
+// Where an entry of a row is.
+struct EntryPlace {
+  std::uint32_t partition = kUnknown;
+  std::uint32_t position = kUnknown;  // in the partition's list
+};
+
 struct Neighbor {
-  float score;  // inner product with the query; Euclidean: less half the row's squared norm
-  std::uint32_t partition;
-  std::uint32_t position;  // of its entry in the partition's list
+  float score;           // inner product with the query; Euclidean: less half the row's squared norm
+  EntryPlace places[2];  // the second is known where rows have two entries
   ItemPointerData tid;
 };
 
@@ -47,9 +52,10 @@ class NeighborSearch {
   NeighborSearch(const CalibrationQueries& queries, std::span<std::byte> memory);
   static std::size_t bytes(std::size_t queries);
 
-  // A batch of rows (centred; at least tids.size() x dims, more are padding) with their partitions.
+  // A batch of rows (centred; at least tids.size() x dims, more are padding) with their partitions; `second`
+  // is empty where rows have one entry.
   void observe(std::span<const float> rows, std::span<const ItemPointerData> tids,
-               std::span<const std::uint32_t> partitions);
+               std::span<const std::uint32_t> nearest, std::span<const std::uint32_t> second);
   // Adds what another search, over other rows, has kept in its memory.
   void merge(std::span<std::byte> memory);
   // All rows were observed: puts each query's neighbours in order, the nearest first.
@@ -73,8 +79,8 @@ class NeighborSearch {
   // The room of all queries before this one.
   static std::size_t first(std::size_t query);
   void observe_queries(std::size_t begin, std::size_t end, std::span<const float> rows,
-                       std::span<const ItemPointerData> tids, std::span<const std::uint32_t> partitions,
-                       const float* half_norms);
+                       std::span<const ItemPointerData> tids, std::span<const std::uint32_t> nearest,
+                       std::span<const std::uint32_t> second, const float* half_norms);
   void add(std::size_t query, const Neighbor& neighbor);
   void trim(std::size_t query);
   std::uint32_t query_of(const ItemPointerData& tid) const;

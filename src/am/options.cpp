@@ -16,7 +16,8 @@ constexpr IndexOptions kDefaults = {.vl_len_ = 0,
                                     .num_leaves = 0,
                                     .dimensions_per_block = 0,
                                     .training_sample_size = 0,
-                                    .anisotropic_quantization_threshold = -1};
+                                    .anisotropic_quantization_threshold = -1,
+                                    .soar = false};
 constexpr int kMaxLeaves = 1'000'000;
 constexpr int kMaxDimensionsPerBlock = 1024;
 
@@ -42,6 +43,10 @@ void define_options() {
       option_kind, "anisotropic_quantization_threshold",
       "Threshold T of the score-aware loss, as a fraction of the mean norm (-1 = chosen from the data).", -1,
       -1, 1, AccessExclusiveLock);
+  add_bool_reloption(option_kind, "soar",
+                     "Whether every vector has a second entry, in another partition: faster queries of high "
+                     "recall, for twice the size.",
+                     false, AccessExclusiveLock);
 
   DefineCustomRealVariable("scann.target_recall", "Share of the true nearest rows that a query should find.",
                            "1 compares every row of the index and gives exact results.",
@@ -75,6 +80,7 @@ bytea* scann_options(Datum reloptions, bool validate) {
       element("training_sample_size", RELOPT_TYPE_INT, offsetof(IndexOptions, training_sample_size)),
       element("anisotropic_quantization_threshold", RELOPT_TYPE_REAL,
               offsetof(IndexOptions, anisotropic_quantization_threshold)),
+      element("soar", RELOPT_TYPE_BOOL, offsetof(IndexOptions, soar)),
   };
   return static_cast<bytea*>(
       build_reloptions(reloptions, validate, option_kind, sizeof(IndexOptions), table, lengthof(table)));

@@ -12,6 +12,7 @@ struct IndexOptions {
   int dimensions_per_block;
   int training_sample_size;
   double anisotropic_quantization_threshold;  // as a fraction of the mean norm
+  bool soar;
 };
 
 // The options of an index, defaults where none were given.

@@ -46,6 +46,8 @@ constexpr float kLeafCounts[] = {0,   1,   2,   3,   4,   5,   7,   9,    11,   
                                  19,  22,  26,  30,  35,  40,  48,  57,   68,   80,  100,
                                  130, 170, 220, 290, 380, 500, 750, 1000, 2000, 4000};
 
+constexpr std::uint32_t kPlaces = std::size(Neighbor{}.places);
+
 // Leaves whose pages are asked for together.
 constexpr std::size_t kLeavesAhead = 8;
 
@@ -97,6 +99,9 @@ struct Replay {
            bool deep);
   EffortTable choose() const;
   void order_by_partition(std::span<const Neighbor> neighbors);
+  const EntryPlace& place(std::span<const Neighbor> neighbors, std::uint32_t entry) const {
+    return neighbors[entry / kPlaces].places[entry % kPlaces];
+  }
   void search(std::span<const Neighbor> neighbors, const Neighbor& own, std::span<FedGrid*> grids);
   void visit(std::uint32_t partition, std::span<const Neighbor> neighbors, const Neighbor& own,
              std::span<FedGrid*> grids);
@@ -111,16 +116,18 @@ struct Replay {
   Query& query;
   RecentBuffers buffers;
   std::vector<FedGrid> all_grids;           // for each of kGroups
-  std::vector<std::uint32_t> by_partition;  // ranks of the neighbours at hand
+  std::vector<std::uint32_t> by_partition;  // entries of the neighbours at hand: kPlaces * rank + place
   std::vector<float> scores;                // of the leaf at hand
   std::vector<TrueNeighbor> truths;         // in it
 };
 
 void Replay::order_by_partition(std::span<const Neighbor> neighbors) {
-  by_partition.resize(neighbors.size());
-  for (std::uint32_t r = 0; r < neighbors.size(); ++r) by_partition[r] = r;
-  std::sort(by_partition.begin(), by_partition.end(), [neighbors](std::uint32_t a, std::uint32_t b) {
-    return neighbors[a].partition < neighbors[b].partition;
+  by_partition.clear();
+  for (std::uint32_t e = 0; e < kPlaces * neighbors.size(); ++e) {
+    if (place(neighbors, e).position != kUnknown) by_partition.push_back(e);
+  }
+  std::sort(by_partition.begin(), by_partition.end(), [&](std::uint32_t a, std::uint32_t b) {
+    return place(neighbors, a).partition < place(neighbors, b).partition;
   });
 }
 
@@ -152,11 +159,12 @@ void Replay::score_page(const CodePage& page, float base) {
 
 void Replay::find_truths(std::uint32_t partition, std::span<const Neighbor> neighbors) {
   truths.clear();
-  const auto first = std::lower_bound(
+  auto entry = std::lower_bound(
       by_partition.begin(), by_partition.end(), partition,
-      [neighbors](std::uint32_t rank, std::uint32_t wanted) { return neighbors[rank].partition < wanted; });
-  for (auto rank = first; rank != by_partition.end() && neighbors[*rank].partition == partition; ++rank) {
-    if (neighbors[*rank].position < scores.size()) truths.push_back({*rank, neighbors[*rank].position});
+      [&](std::uint32_t e, std::uint32_t wanted) { return place(neighbors, e).partition < wanted; });
+  for (; entry != by_partition.end() && place(neighbors, *entry).partition == partition; ++entry) {
+    const std::uint32_t position = place(neighbors, *entry).position;
+    if (position < scores.size()) truths.push_back({*entry / kPlaces, position});
   }
 }
 
@@ -207,8 +215,10 @@ void Replay::search(std::span<const Neighbor> neighbors, const Neighbor& own, st
 void Replay::visit(std::uint32_t partition, std::span<const Neighbor> neighbors, const Neighbor& own,
                    std::span<FedGrid*> grids) {
   score_list(partition);
-  if (own.partition == partition && own.position < scores.size()) {
-    scores[own.position] = -std::numeric_limits<float>::infinity();
+  for (const EntryPlace& entry : own.places) {
+    if (entry.partition == partition && entry.position < scores.size()) {
+      scores[entry.position] = -std::numeric_limits<float>::infinity();
+    }
   }
   call_core([&] {
     find_truths(partition, neighbors);

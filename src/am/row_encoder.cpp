@@ -48,36 +48,66 @@ void center(const Model& model, std::span<const float> vector, std::span<float> 
 
 namespace {
 
-struct NearestPartition {
-  std::size_t partition = 0;
-  float score = -std::numeric_limits<float>::infinity();
-};
-
-void search_group(const Model& model, const PartitionGroup& group, std::span<const float> vector,
-                  NearestPartition& best) {
-  for (std::size_t p = group.first; p < group.end; ++p) {
-    const Partition& partition = model.partitions[p];
-    const float score =
-        partition.scale * dot_i8(vector.data(), model.centroid(p), vector.size()) - partition.half_norm;
-    if (score > best.score) best = {p, score};
-  }
-}
-
-}  // namespace
-
-std::size_t nearest_partition(const Model& model, std::span<const float> vector) {
+// The partitions that a vector is compared with: calls visit(p, <vector, c_p>) for those of the nearest
+// groups.
+template <class Visit>
+void visit_near_partitions(const Model& model, std::span<const float> vector, Visit&& visit) {
   const auto ranked = palloc_span<std::pair<float, std::uint32_t>>(model.groups.size());
   const auto products = palloc_span<float>(model.groups.size());
   dot_matrix(vector.data(), 1, model.group_centers, ranked.size(), vector.size(), products.data());
   for (std::uint32_t g = 0; g < ranked.size(); ++g) ranked[g] = {model.groups[g].half_norm - products[g], g};
   const std::size_t probed = std::min(kProbedGroups, ranked.size());
   std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(probed), ranked.end());
-  NearestPartition best;
-  for (const auto& [distance, group] : ranked.first(probed))
-    search_group(model, model.groups[group], vector, best);
+  for (const auto& [distance, group] : ranked.first(probed)) {
+    for (std::size_t p = model.groups[group].first; p < model.groups[group].end; ++p) {
+      visit(p, model.partitions[p].scale * dot_i8(vector.data(), model.centroid(p), vector.size()));
+    }
+  }
   pfree(products.data());
   pfree(ranked.data());
-  return best.partition;
+}
+
+// (x - c) / ||x - c||; zeros where x = c.
+std::span<float> residual_direction(const Model& model, std::span<const float> vector,
+                                    std::size_t partition) {
+  const auto direction = palloc_span<float>(vector.size());
+  decode_centroid(model, partition, direction);
+  std::transform(vector.begin(), vector.end(), direction.begin(), direction.begin(), std::minus<>());
+  const double norm = norm_of(direction);
+  const auto scale = static_cast<float>(norm > 0 ? 1 / norm : 0);
+  for (float& x : direction) x *= scale;
+  return direction;
+}
+
+}  // namespace
+
+std::size_t nearest_partition(const Model& model, std::span<const float> vector) {
+  std::size_t nearest = 0;
+  float best = -std::numeric_limits<float>::infinity();
+  visit_near_partitions(model, vector, [&](std::size_t p, float product) {
+    const float score = product - model.partitions[p].half_norm;
+    if (!(score > best)) return;
+    best = score;
+    nearest = p;
+  });
+  return nearest;
+}
+
+std::size_t second_partition(const Model& model, std::span<const float> vector, std::size_t nearest) {
+  const std::span<float> direction = residual_direction(model, vector, nearest);
+  const auto reach = static_cast<float>(inner_product(vector.data(), direction.data(), vector.size()));
+  std::size_t second = nearest == 0 ? 1 : 0;
+  float least = std::numeric_limits<float>::infinity();
+  visit_near_partitions(model, vector, [&](std::size_t p, float product) {
+    const Partition& partition = model.partitions[p];
+    const float along = reach - partition.scale * dot_i8(direction.data(), model.centroid(p), vector.size());
+    const float loss = second_loss(2 * (partition.half_norm - product), along);
+    if (!(loss < least) || p == nearest) return;
+    least = loss;
+    second = p;
+  });
+  pfree(direction.data());
+  return second;
 }
 
 void decode_centroid(const Model& model, std::size_t partition, std::span<float> out) {

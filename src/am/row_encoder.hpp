@@ -45,6 +45,10 @@ void center(const Model& model, std::span<const float> vector, std::span<float> 
 // CentroidGroups::assign() does; `vector` is centred.
 std::size_t nearest_partition(const Model& model, std::span<const float> vector);
 
+// The other partition that a vector has an entry in where the index spills, as
+// CentroidGroups::assign_second() finds it; `nearest` is as nearest_partition() gave it.
+std::size_t second_partition(const Model& model, std::span<const float> vector, std::size_t nearest);
+
 // The decoded centroid of a partition: dims floats.
 void decode_centroid(const Model& model, std::size_t partition, std::span<float> out);
 

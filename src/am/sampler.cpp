@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t kRowsPerLeaf = 200;
 constexpr std::size_t kMinSample = 10'000;
 // A code page of 2 dimensions to a block and some 100 dimensions holds 288; leaves vary in size.
-constexpr double kRowsPerCodePage = 256;
+constexpr double kEntriesPerCodePage = 256;
 // Blocks to read, and rows with a vector to see, before the table's size is estimated from them.
 constexpr BlockNumber kMinBlocks = 32;
 constexpr std::size_t kMinSeen = 1000;
@@ -82,11 +82,15 @@ void sample_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull
   MemoryContextReset(state.row_context);
 }
 
+std::size_t default_leaves(double entries) {
+  const double page_filling = entries / kEntriesPerCodePage;
+  const double leaves = std::min(0.62 * std::pow(entries, 0.6), std::max(std::sqrt(entries), page_filling));
+  return static_cast<std::size_t>(std::max(1.0, std::round(leaves)));
+}
+
 std::size_t wanted_rows(const IndexOptions& options, double table_rows) {
   if (options.training_sample_size > 0) return static_cast<std::size_t>(options.training_sample_size);
-  const std::size_t leaves =
-      options.num_leaves > 0 ? static_cast<std::size_t>(options.num_leaves) : default_leaves(table_rows);
-  return std::max(kMinSample, kRowsPerLeaf * leaves);
+  return std::max(kMinSample, kRowsPerLeaf * wanted_leaves(options, table_rows));
 }
 
 }  // namespace
@@ -97,10 +101,9 @@ BlockOrder::BlockOrder(BlockNumber blocks) : blocks_(std::max<BlockNumber>(block
   while (std::gcd(stride_, blocks_) != 1) ++stride_;
 }
 
-std::size_t default_leaves(double rows) {
-  const double page_filling = rows / kRowsPerCodePage;
-  const double leaves = std::min(0.62 * std::pow(rows, 0.6), std::max(std::sqrt(rows), page_filling));
-  return static_cast<std::size_t>(std::max(1.0, std::round(leaves)));
+std::size_t wanted_leaves(const IndexOptions& options, double table_rows) {
+  if (options.num_leaves > 0) return static_cast<std::size_t>(options.num_leaves);
+  return default_leaves(options.soar ? 2 * table_rows : table_rows);
 }
 
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,

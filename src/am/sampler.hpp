@@ -28,9 +28,10 @@ class BlockOrder {
   uint64 stride_;
 };
 
-// The number of leaves for a table of so many rows: their square root, more where leaves then still fill a
-// page of codes, and 0.62 n^0.6 from some 340,000 rows on, which is where more leaves cease to pay.
-std::size_t default_leaves(double rows);
+// The number of leaves for a table of so many rows. Where the options do not say, it is the square root of
+// the entries, more where leaves then still fill a page of codes, and 0.62 n^0.6 from some 340,000 entries
+// on, which is where more leaves cease to pay.
+std::size_t wanted_leaves(const IndexOptions& options, double table_rows);
 
 // Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows
 // for every leaf, `memory` bytes are used up, or the table ends. How many that is, is estimated when enough

@@ -234,7 +234,7 @@ class Scan {
     const bool by_hand = settings.num_leaves_to_search > 0 || settings.pre_reordering_num_neighbors > 0;
     plan_round(model, expected_rows_);
     const bool long_scan = wanted.limit < 0 || wanted.pulled > kExhaustiveAfter + wanted.limit ||
-                           plan_.candidates > kLargestShare * model.meta.rows;
+                           plan_.candidates > kLargestShare * model.meta.rows * entries_per_row(model.meta);
     plan_.exhaustive |= !model.has_codes() || (long_scan && !by_hand) || settings.target_recall >= 1;
   }
 
@@ -472,11 +472,14 @@ class Scan {
     pass_.finish();
   }
 
-  // Takes the next candidate; false when the pass is used up and there is no other.
+  // Takes the next candidate; false when the pass is used up and there is no other. Both entries of a row
+  // have the same bound, so the second follows the first.
   bool pop_candidate(RankedRow* row) {
     for (;;) {
       if (!candidates_.empty()) {
         *row = candidates_.pop();
+        if (ItemPointerEquals(&row->tid, &last_popped_)) continue;
+        last_popped_ = row->tid;
         if (!BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&row->tid))) report_invalid_link(index_);
         return true;
       }
@@ -537,6 +540,8 @@ class Scan {
     RankedRow candidate;
     if (pop_candidate(&candidate)) {
       fetch(candidate.tid);
+    } else if (!ready_.empty()) {
+      return false;  // nothing but second entries seemed to precede what is ready
     } else if (phase_ == Phase::kApproximate) {
       next_round(open_model(index_));
     } else {
@@ -637,6 +642,7 @@ class Scan {
   RowQueue ready_;       // by exact distance
   RowQueue stragglers_;  // nearer than a row already handed out
   BoundedPass pass_;
+  ItemPointerData last_popped_{};  // of the candidates
   SeenRows seen_;
   double last_distance_ = -std::numeric_limits<double>::infinity();
   ScanStats stats_ = {};

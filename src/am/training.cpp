@@ -59,8 +59,7 @@ Norms measure_norms(const Sample& sample) {
 
 std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
   if (options.num_leaves == 0 && sample.table_rows < kMinTrainedRows) return 0;
-  const std::size_t wanted = options.num_leaves > 0 ? static_cast<std::size_t>(options.num_leaves)
-                                                    : default_leaves(sample.table_rows);
+  const std::size_t wanted = wanted_leaves(options, sample.table_rows);
   // A leaf wants rows to be trained with; a table that has no more is another matter.
   const std::size_t largest =
       sample.complete ? sample.count : std::max<std::size_t>(1, sample.count / kFewestRowsPerLeaf);
@@ -175,6 +174,7 @@ class Trainer {
     assign_rounds(target_, workers_, sample_, *training);
     const std::size_t trained = training->trained();
     meta_.leaves = static_cast<uint32>(trained);
+    meta_.spilled = options_.soar && trained > 1 ? 1 : 0;
     out_.partitions = palloc_span<Partition>(trained);
     group_centroids(out_.centroids.first(trained * sample_.dims));
     auto codes = palloc_span<std::int8_t>(trained * sample_.dims);
@@ -217,7 +217,8 @@ class Trainer {
     for (std::size_t begin = 0; begin < rows; begin += kAssignBatch) {
       CHECK_FOR_INTERRUPTS();
       const std::size_t n = std::min(kAssignBatch, rows - begin);
-      const auto nearest = assigner.assign(sample_.rows.subspan(begin * sample_.dims, n * sample_.dims));
+      const auto nearest =
+          assigner.assign(sample_.rows.subspan(begin * sample_.dims, n * sample_.dims)).nearest;
       for (std::size_t i = 0; i < n; ++i) {
         const auto centroid = out_.centroids.subspan(nearest[i] * sample_.dims, sample_.dims);
         const auto from = row(begin + i);
@@ -412,13 +413,18 @@ PartitionAssigner::PartitionAssigner(const TrainedModel& trained)
     first[trained.partitions[p].group] = static_cast<std::uint32_t>(p);
   first.back() = static_cast<std::uint32_t>(trained.partitions.size());
   const std::span<const std::uint32_t> groups = first;
-  groups_ = make_in_context<CentroidGroups>(std::span<const float>(trained.centroids), dims_, groups);
+  const bool spilled = trained.model.meta.spilled != 0;
+  if (spilled) second_ = palloc_span<std::uint32_t>(kAssignBatch);
+  groups_ =
+      make_in_context<CentroidGroups>(std::span<const float>(trained.centroids), dims_, groups, spilled);
 }
 
-std::span<const std::uint32_t> PartitionAssigner::assign(std::span<const float> rows) {
+Assignment PartitionAssigner::assign(std::span<const float> rows) {
   const std::size_t n = rows.size() / dims_;
   groups_->assign(rows.data(), n, nearest_.data());
-  return nearest_.first(n);
+  if (second_.empty()) return {.nearest = nearest_.first(n), .second = {}};
+  groups_->assign_second(rows.data(), n, nearest_.data(), second_.data());
+  return {.nearest = nearest_.first(n), .second = second_.first(n)};
 }
 
 void train_model(const BuildTarget& target, int workers, const IndexOptions& options, Metric metric,

@@ -25,19 +25,26 @@ std::size_t flat_bytes(const TrainedModel& trained);
 void flatten(const TrainedModel& trained, std::span<std::byte> bytes);
 TrainedModel unflatten(std::byte* bytes);
 
+// The partitions of some rows.
+struct Assignment {
+  std::span<const std::uint32_t> nearest;
+  std::span<const std::uint32_t> second;  // empty where rows have one entry
+};
+
 // Assigns centred rows to partitions, many at a time. Allocates its scratch once, in the current context.
 inline constexpr std::size_t kAssignBatch = 256;
 class PartitionAssigner {
  public:
   explicit PartitionAssigner(const TrainedModel& trained);
   // At most kAssignBatch rows of dims floats; the result is valid until the next call. Batches of four rows
-  // and more give a row the same partition whatever other rows come with it.
-  std::span<const std::uint32_t> assign(std::span<const float> rows);
+  // and more give a row the same partitions whatever other rows come with it.
+  Assignment assign(std::span<const float> rows);
 
  private:
   std::size_t dims_;
   CentroidGroups* groups_;
   std::span<std::uint32_t> nearest_;
+  std::span<std::uint32_t> second_;
 };
 
 // `memory`: what training may use beside the sample, in bytes. Where the sample is shared, so many workers

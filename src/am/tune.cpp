@@ -169,7 +169,7 @@ class Observer {
 
   void flush() {
     search_.observe(rows_.first(size_ * frame_.meta.dims), std::span(tids_).first(size_),
-                    std::span(partitions_).first(size_));
+                    std::span(partitions_).first(size_), {});
     size_ = 0;
     CHECK_FOR_INTERRUPTS();
   }
@@ -214,8 +214,8 @@ void locate(Relation index, const Model& model, std::span<Sought> sought) {
                     auto it = std::lower_bound(sought.begin(), sought.end(), row,
                                                [](const Sought& s, int64 wanted) { return s.row < wanted; });
                     for (; it != sought.end() && it->row == row; ++it) {
-                      it->neighbor->partition = p;
-                      it->neighbor->position = here;
+                      EntryPlace* places = it->neighbor->places;
+                      places[places[0].partition == kUnknown ? 0 : 1] = {p, here};
                     }
                   });
   }

@@ -17,8 +17,13 @@ struct VacuumPass {
   void* callback_state;
   ListGeometry leaf;
   ListGeometry nulls;
+  uint32 entries_per_row;  // in leaves
 
   const ListGeometry& geometry(ListKind list) const { return list == ListKind::kLeaf ? leaf : nulls; }
+  // So many entries as rows, which is what PostgreSQL counts.
+  double rows(ListKind list, std::size_t entries) const {
+    return static_cast<double>(entries) / (list == ListKind::kLeaf ? entries_per_row : 1);
+  }
 };
 
 // The entry of a segment whose slot comes first on one of its vector pages.
@@ -89,18 +94,19 @@ void vacuum_page(VacuumPass& pass, BlockNumber block) {
       }
     }
   }
-  pass.stats->num_index_tuples += static_cast<double>(live);
+  pass.stats->num_index_tuples += pass.rows(list, live);
   if (dead_count == 0) return;
   void_slots(pass, block, owner, list, {dead, dead_count});
-  pass.stats->tuples_removed += static_cast<double>(dead_count);
+  pass.stats->tuples_removed += pass.rows(list, dead_count);
 }
 
 IndexBulkDeleteResult* vacuum_index(IndexVacuumInfo* info, IndexBulkDeleteResult* stats,
                                     IndexBulkDeleteCallback callback, void* callback_state) {
   if (stats == nullptr) stats = static_cast<IndexBulkDeleteResult*>(palloc0(sizeof(IndexBulkDeleteResult)));
   stats->num_index_tuples = 0;
-  VacuumPass pass{info,           stats, callback, callback_state, leaf_geometry(read_meta(info->index)),
-                  null_geometry()};
+  const MetaPage meta = read_meta(info->index);
+  VacuumPass pass{
+      info, stats, callback, callback_state, leaf_geometry(meta), null_geometry(), entries_per_row(meta)};
   BlockNumber done = kMetaBlock + 1;
   // Pages added meanwhile hold nothing to remove, but their entries are counted.
   for (BlockNumber end = RelationGetNumberOfBlocks(info->index); done < end;

@@ -42,9 +42,10 @@ CentroidGroups::CentroidGroups(std::span<float> centroids, std::size_t dims, Sto
 }
 
 CentroidGroups::CentroidGroups(std::span<const float> centroids, std::size_t dims,
-                               std::span<const std::uint32_t> first)
+                               std::span<const std::uint32_t> first, bool seconds)
     : centroids_(centroids), dims_(dims), first_(first.begin(), first.end()) {
   prepare();
+  if (seconds) prepare_seconds();
 }
 
 // Computes what follows from the groups, and allocates scratch.
@@ -69,6 +70,22 @@ void CentroidGroups::prepare() {
   gathered_.resize(kPointsAtATime * dims_);
   found_.resize(kPointsAtATime);
   found_distance_.resize(kPointsAtATime);
+}
+
+void CentroidGroups::prepare_seconds() {
+  if (groups() == 1) {  // of which all points are members
+    begin_ = {0, 0};
+    members_.resize(kBatch);
+    std::iota(members_.begin(), members_.end(), 0U);
+    gathered_.resize(kPointsAtATime * dims_);
+  }
+  std::size_t widest = 0;
+  for (std::size_t g = 0; g < groups(); ++g)
+    widest = std::max<std::size_t>(widest, first_[g + 1] - first_[g]);
+  directions_.resize(kPointsAtATime * dims_);
+  reaches_.resize(kPointsAtATime);
+  along_.resize(kPointsAtATime * widest);
+  across_.resize(kPointsAtATime * widest);
 }
 
 // k-means over the centroids, which are then brought into the order of their groups.
@@ -135,16 +152,22 @@ void CentroidGroups::choose_groups(const float* points, std::size_t n) {
   }
 }
 
+// Brings points of a group together; returns their number, filled up to kFewestPoints by repeating the last.
+std::size_t CentroidGroups::gather(std::span<const std::uint32_t> members, const float* points) {
+  const std::size_t rows = std::max(members.size(), kFewestPoints);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::size_t member = members[std::min(i, members.size() - 1)];
+    std::copy_n(points + member * dims_, dims_, &gathered_[i * dims_]);
+  }
+  return rows;
+}
+
 void CentroidGroups::search_group(std::size_t group, std::span<const std::uint32_t> members,
                                   const float* points, std::uint32_t* nearest) {
   const std::uint32_t first = first_[group];
   for (std::size_t from = 0; from < members.size(); from += kPointsAtATime) {
     const auto some = members.subspan(from, std::min(kPointsAtATime, members.size() - from));
-    const std::size_t rows = std::max(some.size(), kFewestPoints);
-    for (std::size_t i = 0; i < rows; ++i) {
-      const std::size_t member = some[std::min(i, some.size() - 1)];
-      std::copy_n(points + member * dims_, dims_, &gathered_[i * dims_]);
-    }
+    const std::size_t rows = gather(some, points);
     nearest_centroids(gathered_.data(), rows, &centroids_[first * dims_], &half_norms_[first],
                       first_[group + 1] - first, dims_, scratch_.data(), found_.data(),
                       found_distance_.data());
@@ -168,6 +191,59 @@ void CentroidGroups::assign(const float* points, std::size_t n, std::uint32_t* n
   for (std::size_t g = 0; g < groups(); ++g) {
     const auto members = std::span(members_).subspan(begin_[g], begin_[g + 1] - begin_[g]);
     search_group(g, members, points, nearest);
+  }
+}
+
+// Directions of the gathered points' residuals, and how far the points reach along them. A point on its
+// centroid has none.
+void CentroidGroups::direct(std::span<const std::uint32_t> members, std::size_t rows,
+                            const std::uint32_t* nearest) {
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float* point = &gathered_[i * dims_];
+    const float* centroid = &centroids_[nearest[members[std::min(i, members.size() - 1)]] * dims_];
+    float* direction = &directions_[i * dims_];
+    for (std::size_t k = 0; k < dims_; ++k) direction[k] = point[k] - centroid[k];
+    const double norm = std::sqrt(inner_product(direction, direction, dims_));
+    const auto scale = static_cast<float>(norm > 0 ? 1 / norm : 0);
+    for (std::size_t k = 0; k < dims_; ++k) direction[k] *= scale;
+    reaches_[i] = static_cast<float>(inner_product(point, direction, dims_));
+  }
+}
+
+void CentroidGroups::search_second(std::size_t group, std::span<const std::uint32_t> members,
+                                   const float* points, const std::uint32_t* nearest, std::uint32_t* second) {
+  const std::uint32_t first = first_[group];
+  const std::size_t width = first_[group + 1] - first;
+  const float* centroids = &centroids_[first * dims_];
+  for (std::size_t from = 0; from < members.size(); from += kPointsAtATime) {
+    const auto some = members.subspan(from, std::min(kPointsAtATime, members.size() - from));
+    const std::size_t rows = gather(some, points);
+    direct(some, rows, nearest);
+    dot_matrix(gathered_.data(), rows, centroids, width, dims_, across_.data());
+    dot_matrix(directions_.data(), rows, centroids, width, dims_, along_.data());
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      float least = distance_[some[i]];
+      for (std::size_t j = 0; j < width; ++j) {
+        const float squared = 2 * (half_norms_[first + j] - across_[i * width + j]);
+        const float loss = second_loss(squared, reaches_[i] - along_[i * width + j]);
+        if (!(loss < least) || first + j == nearest[some[i]]) continue;
+        least = loss;
+        second[some[i]] = static_cast<std::uint32_t>(first + j);
+      }
+      distance_[some[i]] = least;
+    }
+  }
+}
+
+void CentroidGroups::assign_second(const float* points, std::size_t n, const std::uint32_t* nearest,
+                                   std::uint32_t* second) {
+  if (groups() == 1) begin_[1] = static_cast<std::uint32_t>(n);
+  std::fill_n(distance_.begin(), n, std::numeric_limits<float>::infinity());
+  // Where no loss is finite, any other will do.
+  for (std::size_t i = 0; i < n; ++i) second[i] = nearest[i] == 0 ? 1 : 0;
+  for (std::size_t g = 0; g < groups(); ++g) {
+    const auto members = std::span(members_).subspan(begin_[g], begin_[g + 1] - begin_[g]);
+    search_second(g, members, points, nearest, second);
   }
 }
 

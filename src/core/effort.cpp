@@ -61,7 +61,7 @@ EffortGrid::EffortGrid(std::span<const std::uint32_t> limits, std::span<const fl
       cells_(limits.size() * candidates.size() * margins.size()),
       work_(candidates.size() * margins.size()),
       decided_(limits.size() * recalls.size()),
-      found_(limits.size()),
+      found_(limits.back()),
       next_margin_(candidates.size()) {}
 
 void EffortGrid::begin_query(std::size_t truths) {
@@ -70,7 +70,7 @@ void EffortGrid::begin_query(std::size_t truths) {
   scored_ = 0;
   visited_ = 0;
   best_.clear();
-  for (auto& scores : found_) scores.clear();
+  std::fill(found_.begin(), found_.end(), std::numeric_limits<float>::quiet_NaN());
   std::fill(next_margin_.begin(), next_margin_.end(), 0);
 }
 
@@ -93,9 +93,9 @@ void EffortGrid::score_leaf(std::span<const float> scores, std::span<const TrueN
   scored_ += scores.size();
   ++visited_;
   for (const TrueNeighbor& neighbor : neighbors) {
-    const auto limit = static_cast<std::size_t>(
-        std::upper_bound(limits_.begin(), limits_.end(), neighbor.rank) - limits_.begin());
-    if (limit < limits_.size()) found_[limit].push_back(scores[neighbor.entry]);
+    if (neighbor.rank >= found_.size()) continue;
+    float& best = found_[neighbor.rank];
+    if (!(best >= scores[neighbor.entry])) best = scores[neighbor.entry];
   }
   const float floor = best_.size() < keep_ ? -std::numeric_limits<float>::infinity() : best_.back();
   incoming_.resize(scores.size());
@@ -127,10 +127,11 @@ void EffortGrid::stop(std::size_t candidate_index, std::size_t margin_index) {
   Work& work = work_[pair(candidate_index, margin_index)];
   work.codes += static_cast<double>(scored_);
   work.leaves += static_cast<double>(visited_);
-  std::ptrdiff_t hits = 0;
+  std::size_t hits = 0;
+  std::size_t rank = 0;
   for (std::size_t l = 0; l < limits_.size(); ++l) {
     const std::size_t wanted = std::min<std::size_t>(limits_[l], truths_);
-    hits += std::count_if(found_[l].begin(), found_[l].end(), [floor](float s) { return s >= floor; });
+    for (; rank < limits_[l]; ++rank) hits += found_[rank] >= floor ? 1 : 0;
     const double recall = wanted == 0 ? 1 : static_cast<double>(hits) / static_cast<double>(wanted);
     Cell& cell = cells_[l * work_.size() + pair(candidate_index, margin_index)];
     cell.hits += recall;

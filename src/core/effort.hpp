@@ -14,7 +14,8 @@
 
 namespace scann {
 
-// A vector known to be among a query's true nearest neighbours, met in the leaf just scored.
+// An entry of a vector known to be among a query's true nearest neighbours, met in the leaf just scored. A
+// vector with several is found as soon as one of them is.
 struct TrueNeighbor {
   std::uint32_t rank;   // 0 = nearest
   std::uint32_t entry;  // position in the leaf's scores
@@ -113,8 +114,8 @@ class EffortGrid {
   std::size_t visited_ = 0;
   std::vector<float> best_;  // descending, at most the largest K in use
   std::vector<float> incoming_;
-  std::vector<std::vector<float>> found_;  // scores of true neighbours, by the first limit that includes them
-  std::vector<std::size_t> next_margin_;   // per K: margins below were already stopped
+  std::vector<float> found_;              // the best score of each true neighbour seen; NaN: not seen
+  std::vector<std::size_t> next_margin_;  // per K: margins below were already stopped
 };
 
 }  // namespace scann

@@ -32,7 +32,7 @@ use constant {
 my %special = (next => SPECIAL, owner => SPECIAL + 4, kind => SPECIAL + 8, list => SPECIAL + 10,
 	version => SPECIAL + 12, page_id => SPECIAL + 14);
 my %meta = (magic => 24, dims => 32, metric => 36, height => 37, rotation => 38, dims_per_block => 40, leaves => 44,
-	mean_sigma => 68, root => 80, nulls => 84, model_head => 88, coded_dims => 96, model_floats => 104, efforts => 112);
+	mean_sigma => 68, root => 80, nulls => 84, model_head => 88, coded_dims => 96, spilled => 100, model_floats => 104, efforts => 112);
 my %codes = (entries => 24, voids => 28, insert_hint => 32, void_hint => 36, preceding => 40, residual_sum => 48, vectors => 56);
 my %slot = (tid => 24, offset => 28, error => 30, scale => 32);
 my %kinds = (1 => 'meta', 2 => 'model', 3 => 'codes', 4 => 'vectors');
@@ -211,6 +211,7 @@ my %damage = (
 	'no codes' => [ 'meta', $meta{dims_per_block}, $u32->(0), 'XX002' ],
 	'codes of no dimensions' => [ 'meta', $meta{coded_dims}, $u32->(0), 'XX002' ],
 	'codes of a dimension less' => [ 'meta', $meta{coded_dims}, $u32->($dims - 1), 'XX002' ],
+	'more entries of a row than there can be' => [ 'meta', $meta{spilled}, $u32->(2), 'XX002' ],
 	'a root behind the end' => [ 'meta', $meta{root}, $u32->(1_000_000), 'XX002' ],
 	'a root that is the meta page' => [ 'meta', $meta{root}, $u32->(0), 'XX002' ],
 	'no null list' => [ 'meta', $meta{nulls}, NOWHERE, 'XX002' ],

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -125,6 +127,116 @@ TEST(CentroidGroups, ResultsDependNeitherOnTheBatchNorOnWhoFoundTheGroups) {
     given.assign(&points[from * kDims], size, &some[from]);
   }
   EXPECT_EQ(all, some);
+}
+
+double second_loss_of(const float* x, const float* nearest, const float* other, std::size_t dims) {
+  std::vector<double> r(dims);
+  double norm = 0;
+  for (std::size_t k = 0; k < dims; ++k) {
+    r[k] = double{x[k]} - nearest[k];
+    norm += r[k] * r[k];
+  }
+  double squared = 0;
+  double along = 0;
+  for (std::size_t k = 0; k < dims; ++k) {
+    const double other_residual = double{x[k]} - other[k];
+    squared += other_residual * other_residual;
+    along += norm > 0 ? other_residual * r[k] / std::sqrt(norm) : 0;
+  }
+  return squared + kParallelWeight * along * along;
+}
+
+// The second centroid's loss is the least of all but the nearest; but for rounding, where two are as good.
+TEST(CentroidGroups, SecondIsTheBestOfAllInAFlatLevel) {
+  for (const std::size_t dims : {1, 3, 20, 100}) {
+    SCOPED_TRACE(dims);
+    constexpr std::size_t kCount = 150;
+    constexpr std::size_t kPoints = 300;
+    const Rows centroids = nested_clusters(kCount, dims, 2);
+    Rows points = nested_clusters(kPoints, dims, 3);
+    std::copy_n(&centroids[7 * dims], dims, &points[5 * dims]);  // a point without a residual
+    const std::vector<std::uint32_t> first = {0, kCount};
+    CentroidGroups groups(std::span<const float>(centroids), dims, first, true);
+    std::vector<std::uint32_t> nearest(kPoints);
+    std::vector<std::uint32_t> second(kPoints);
+    groups.assign(points.data(), kPoints, nearest.data());
+    groups.assign_second(points.data(), kPoints, nearest.data(), second.data());
+    EXPECT_EQ(nearest[5], 7U);
+    std::size_t next_nearest = 0;
+    for (std::size_t i = 0; i < kPoints; ++i) {
+      ASSERT_NE(second[i], nearest[i]);
+      const float* x = &points[i * dims];
+      const float* c = &centroids[nearest[i] * dims];
+      double least = std::numeric_limits<double>::infinity();
+      double nearest_other = least;
+      for (std::size_t other = 0; other < kCount; ++other) {
+        if (other == nearest[i]) continue;
+        least = std::min(least, second_loss_of(x, c, &centroids[other * dims], dims));
+        nearest_other = std::min(nearest_other, squared_distance(x, &centroids[other * dims], dims));
+      }
+      const float* chosen = &centroids[second[i] * dims];
+      EXPECT_NEAR(second_loss_of(x, c, chosen, dims), least, 1e-4 * (1 + least));
+      next_nearest += squared_distance(x, chosen, dims) <= nearest_other * (1 + 1e-6) ? 1 : 0;
+    }
+    // The loss is not just the distance.
+    if (dims > 1) {
+      EXPECT_LT(next_nearest, kPoints * 9 / 10);
+    }
+  }
+}
+
+TEST(CentroidGroups, SecondIsNearlyTheBestThroughGroups) {
+  constexpr std::size_t kDims = 20;
+  constexpr std::size_t kPoints = 1000;
+  Rows centroids = nested_clusters(2500, kDims, 2);
+  const CentroidGroups found(centroids, kDims, never);
+  CentroidGroups groups(std::span<const float>(centroids), kDims, found.first(), true);
+  const Rows points = nested_clusters(kPoints, kDims, 3);
+  std::vector<std::uint32_t> nearest(kPoints);
+  std::vector<std::uint32_t> second(kPoints);
+  groups.assign(points.data(), kPoints, nearest.data());
+  groups.assign_second(points.data(), kPoints, nearest.data(), second.data());
+  double loss = 0;
+  double least = 0;
+  for (std::size_t i = 0; i < kPoints; ++i) {
+    ASSERT_NE(second[i], nearest[i]);
+    const float* x = &points[i * kDims];
+    const float* c = &centroids[nearest[i] * kDims];
+    double best = std::numeric_limits<double>::infinity();
+    for (std::size_t other = 0; other < 2500; ++other) {
+      if (other != nearest[i]) best = std::min(best, second_loss_of(x, c, &centroids[other * kDims], kDims));
+    }
+    loss += second_loss_of(x, c, &centroids[second[i] * kDims], kDims);
+    least += best;
+  }
+  EXPECT_GE(loss, least * (1 - 1e-4));
+  EXPECT_LT(loss, 1.03 * least);
+}
+
+// Whatever the batch; and where distances overflow, still another than the nearest.
+TEST(CentroidGroups, SecondDependsOnThePointAlone) {
+  constexpr std::size_t kDims = 20;
+  for (const std::size_t count : {2, 300, 2000}) {
+    SCOPED_TRACE(count);
+    Rows centroids = nested_clusters(count, kDims, 2);
+    const CentroidGroups found(centroids, kDims, never);
+    CentroidGroups groups(std::span<const float>(centroids), kDims, found.first(), true);
+    Rows points = nested_clusters(1000, kDims, 3);
+    std::fill_n(points.begin(), kDims, 3e38F);
+    std::vector<std::uint32_t> nearest(1000);
+    std::vector<std::uint32_t> all(1000);
+    groups.assign(points.data(), 1000, nearest.data());
+    groups.assign_second(points.data(), 1000, nearest.data(), all.data());
+    EXPECT_NE(all[0], nearest[0]);
+    EXPECT_LT(all[0], count);
+    std::vector<std::uint32_t> some(1000);
+    for (std::size_t from = 0, size = 4; from < 1000; from += size, size = size * 3 / 2) {
+      size = std::min<std::size_t>(size, 1000 - from);
+      groups.assign(&points[from * kDims], size, &nearest[from]);
+      groups.assign_second(&points[from * kDims], size, &nearest[from], &some[from]);
+    }
+    EXPECT_EQ(all, some);
+  }
 }
 
 TEST(CentroidGroups, EqualCentroidsAreOneGroup) {

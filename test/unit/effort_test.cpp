@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 #include <random>
+#include <set>
 #include <vector>
 
 namespace scann {
@@ -78,11 +79,11 @@ Outcome search(const Query& query, const Rule& rule, std::size_t k, float margin
 double recall(const Outcome& outcome, std::size_t limit, std::size_t truths) {
   const std::size_t wanted = std::min(limit, truths);
   if (wanted == 0) return 1;
-  std::size_t hits = 0;
+  std::set<std::uint32_t> hits;
   for (const auto& [rank, score] : outcome.met) {
-    if (rank < wanted && score >= outcome.threshold) ++hits;
+    if (rank < wanted && score >= outcome.threshold) hits.insert(rank);
   }
-  return static_cast<double>(hits) / static_cast<double>(wanted);
+  return static_cast<double>(hits.size()) / static_cast<double>(wanted);
 }
 
 Effort expected_effort(const std::vector<Query>& queries, const Rule& rule, std::uint32_t limit,
@@ -267,6 +268,26 @@ TEST_P(EffortGridTest, NoTruths) {
 }
 
 TEST_P(EffortGridTest, NoQueries) { expect_as_searched({}, rule(), kPairs); }
+
+// Every true neighbour has an entry in a second leaf, of another score: it counts once, when either is found.
+TEST_P(EffortGridTest, TwoEntriesOfTruths) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  std::vector<Query> queries;
+  for (int i = 0; i < 30; ++i) {
+    Query query = random_query(random, 25, 60, 40, 0);
+    const Query first = query;
+    for (std::size_t p = 0; p < first.leaves.size(); ++p) {
+      for (const TrueNeighbor& truth : first.leaves[p].truths) {
+        Leaf& leaf = query.leaves[(p + 1 + random() % (query.leaves.size() - 1)) % query.leaves.size()];
+        leaf.truths.push_back({truth.rank, static_cast<std::uint32_t>(leaf.scores.size())});
+        leaf.scores.push_back(first.leaves[p].scores[truth.entry] + 0.5F * normal(random));
+      }
+    }
+    queries.push_back(query);
+  }
+  expect_as_searched(queries, rule(), kPairs);
+}
 
 // More true neighbours are known than the largest limit asks for: the others do not count.
 TEST_P(EffortGridTest, TruthsBeyondTheLargestLimit) {

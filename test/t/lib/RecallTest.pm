@@ -40,7 +40,7 @@ sub write_skewed
 }
 
 # Loads a set of vectors (data => a file, generated clusters otherwise), and measures an index of each metric, whose
-# codes have to be in the basis that is expected, if one is.
+# codes have to be in the basis that is expected, if one is, and which have the options given.
 sub test_recall
 {
 	my ($node, %params) = @_;
@@ -51,10 +51,10 @@ sub test_recall
 	bench('load', @data);
 	foreach my $operator ('<#>', '<=>', '<->')
 	{
-		bench('index', @data, '--drop-indexes', '--index', "CREATE INDEX ON {table} USING scann (v $operator_class{$operator})");
+		bench('index', @data, '--drop-indexes', '--index', "CREATE INDEX ON {table} USING scann (v $operator_class{$operator}) " . ($params{options} // ''));
 		is($node->safe_psql('postgres', "SELECT rotation FROM scann_index_info('vectors_v_idx')"),
 			$params{rotation}, "$params{dims} dimensions, $operator: basis of the codes") if defined $params{rotation};
-		test_metric("$params{dims} dimensions, $operator", $operator, @data);
+		test_metric(join(', ', "$params{dims} dimensions", $operator, $params{options} // ()), $operator, @data);
 	}
 	return;
 }
