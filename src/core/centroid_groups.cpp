@@ -196,8 +196,8 @@ void CentroidGroups::assign(const float* points, std::size_t n, std::uint32_t* n
 
 // Directions of the gathered points' residuals, and how far the points reach along them. A point on its
 // centroid has none.
-void CentroidGroups::direct(std::span<const std::uint32_t> members, std::size_t rows,
-                            const std::uint32_t* nearest) {
+void CentroidGroups::find_directions(std::span<const std::uint32_t> members, std::size_t rows,
+                                     const std::uint32_t* nearest) {
   for (std::size_t i = 0; i < rows; ++i) {
     const float* point = &gathered_[i * dims_];
     const float* centroid = &centroids_[nearest[members[std::min(i, members.size() - 1)]] * dims_];
@@ -218,7 +218,7 @@ void CentroidGroups::search_second(std::size_t group, std::span<const std::uint3
   for (std::size_t from = 0; from < members.size(); from += kPointsAtATime) {
     const auto some = members.subspan(from, std::min(kPointsAtATime, members.size() - from));
     const std::size_t rows = gather(some, points);
-    direct(some, rows, nearest);
+    find_directions(some, rows, nearest);
     dot_matrix(gathered_.data(), rows, centroids, width, dims_, across_.data());
     dot_matrix(directions_.data(), rows, centroids, width, dims_, along_.data());
     for (std::size_t i = 0; i < some.size(); ++i) {

@@ -21,13 +21,12 @@ std::size_t group_count(std::size_t centroids);
 // A point is compared with the centroids of so many groups.
 inline constexpr std::size_t kProbedGroups = 8;
 
-// What it costs to have a second entry of a vector x in the partition of c' (SOAR, Sun et al. 2023): squared
-// =
-// ||x - c'||^2, give or take what is the same for all c', and along = <x - c', r / ||r||>, where r = x - c is
-// the residual against the nearest centroid. Queries that do not find the first entry, since their inner
-// product with r is large, are not to have one as large with the second entry's residual. (Weights of 0.5
-// and 1.5 need up to 8% more codes for the same recall on word vectors, 0 and so no such preference 20 to
-// 45%.)
+// What a second entry of x in the partition of another centroid c' costs (SOAR, Sun et al. 2023), where
+// r = x - c is the residual against the nearest centroid c and r' = x - c':
+//   squared = ||r'||^2, give or take what is the same for all c'; along = <r', r / ||r||>.
+// A query looks for the first entry in vain when its inner product with r is large; that with r' is not to be
+// large for the same queries. (Weights of 0.5 and 1.5 take up to 8% more codes for the same recall on word
+// vectors; 0, no such preference, takes 20 to 45% more.)
 inline constexpr float kParallelWeight = 1;
 inline float second_loss(float squared, float along) { return squared + kParallelWeight * along * along; }
 
@@ -68,7 +67,8 @@ class CentroidGroups {
   void search_group(std::size_t group, std::span<const std::uint32_t> members, const float* points,
                     std::uint32_t* nearest);
   std::size_t gather(std::span<const std::uint32_t> members, const float* points);
-  void direct(std::span<const std::uint32_t> members, std::size_t rows, const std::uint32_t* nearest);
+  void find_directions(std::span<const std::uint32_t> members, std::size_t rows,
+                       const std::uint32_t* nearest);
   void search_second(std::size_t group, std::span<const std::uint32_t> members, const float* points,
                      const std::uint32_t* nearest, std::uint32_t* second);
 

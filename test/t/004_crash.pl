@@ -20,6 +20,8 @@ CONF
 
 create_vectors($node, 'items', rows => 5_000, dims => $dims);
 $node->safe_psql('postgres', 'CREATE INDEX items_v ON items USING scann (v real_l2_ops)');
+# One whose rows have two entries, which a crash may part.
+$node->safe_psql('postgres', 'CREATE INDEX items_soar ON items USING scann (v real_cosine_ops) WITH (soar = on)');
 # An index that was never trained, which begins without even the number of dimensions.
 $node->safe_psql('postgres', 'CREATE TABLE fresh (LIKE items INCLUDING ALL)');
 $node->safe_psql('postgres', "INSERT INTO test.queries SELECT 'fresh', query, v FROM test.queries");
@@ -44,8 +46,10 @@ sub crash_during
 	crash($method);
 	finish_client($client);
 	check_index($node, 'items_v', "$name: items_v is sound");
+	check_index($node, 'items_soar', "$name: items_soar is sound");
 	check_index($node, 'fresh_v_idx', "$name: fresh_v_idx is sound");
 	same_answers($node, 'items', "$name: items_v answers exactly", limit => 50);
+	same_answers($node, 'items', "$name: items_soar answers exactly", limit => 50, operator => '<=>');
 	same_answers($node, 'fresh', "$name: fresh_v_idx answers exactly", limit => 50);
 	return;
 }
