@@ -33,22 +33,27 @@ void insert_vector(Relation index, const Model& model, const ItemPointerData& ti
                    std::span<const float> vector) {
   const auto centered = palloc_span<float>(vector.size());
   center(model, vector, centered);
-  RowEncoder encoder(model, false);
-  const auto append = [&](std::size_t partition, BlockNumber head) {
-    Entry entry = encoder.encode(centered, partition);
-    entry.tid = tid;
-    return append_entry(index, model.leaf, head, entry);
-  };
-  if (model.meta.height == 0) {
-    const std::size_t rows = append(0, model.meta.root);
-    if (rows == kUntrainedWarningRows) warn_untrained(index, rows);
-    return;
+  const bool partitioned = model.meta.height > 0;
+  const ListGeometry geometry = model.leaf;
+  struct {
+    BlockNumber head;
+    Entry entry;
+  } entries[2];
+  const std::size_t count = entries_per_row(model.meta);
+  std::size_t partition = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (partitioned) {
+      partition = i == 0 ? nearest_partition(model, centered) : second_partition(model, centered, partition);
+    }
+    RowEncoder encoder(model, false);
+    entries[i] = {.head = partitioned ? model.partitions[partition].head : model.meta.root,
+                  .entry = encoder.encode(centered, partition)};
+    entries[i].entry.tid = tid;
   }
-  const std::size_t nearest = nearest_partition(model, centered);
-  append(nearest, model.partitions[nearest].head);
-  if (model.meta.spilled == 0) return;
-  const std::size_t second = second_partition(model, centered, nearest);
-  append(second, model.partitions[second].head);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t rows = append_entry(index, geometry, entries[i].head, entries[i].entry);
+    if (!partitioned && rows == kUntrainedWarningRows) warn_untrained(index, rows);
+  }
 }
 
 void insert_value(Relation index, const ItemPointerData& tid, Datum value) {
