@@ -45,7 +45,7 @@ void insert_vector(Relation index, const Model& model, const ItemPointerData& ti
     if (partitioned) {
       partition = i == 0 ? nearest_partition(model, centered) : second_partition(model, centered, partition);
     }
-    RowEncoder encoder(model, false);
+    RowEncoder encoder(model, false);  // one for each, in whose memory the entry lies
     entries[i] = {.head = partitioned ? model.partitions[partition].head : model.meta.root,
                   .entry = encoder.encode(centered, partition)};
     entries[i].entry.tid = tid;
