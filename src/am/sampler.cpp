@@ -8,8 +8,10 @@ namespace {
 
 constexpr std::size_t kRowsPerLeaf = 200;
 constexpr std::size_t kMinSample = 10'000;
-// A code page of 2 dimensions to a block and some 100 dimensions holds 288; leaves vary in size.
-constexpr double kEntriesPerCodePage = 256;
+// Leaves vary in size: on average they fill so much of a page of codes.
+constexpr double kFilledShare = 0.89;
+// Dimensions above which one code more a block is not worth its bytes (blocks a vector, at most).
+constexpr std::size_t kDefaultBlocks = 96;
 // Blocks to read, and rows with a vector to see, before the table's size is estimated from them.
 constexpr BlockNumber kMinBlocks = 32;
 constexpr std::size_t kMinSeen = 1000;
@@ -82,15 +84,15 @@ void sample_row(Relation /*index*/, ItemPointer tid, Datum* values, bool* isnull
   MemoryContextReset(state.row_context);
 }
 
-std::size_t default_leaves(double entries) {
-  const double page_filling = entries / kEntriesPerCodePage;
+std::size_t default_leaves(double entries, std::size_t entries_per_code_page) {
+  const double page_filling = entries / (kFilledShare * static_cast<double>(entries_per_code_page));
   const double leaves = std::min(0.62 * std::pow(entries, 0.6), std::max(std::sqrt(entries), page_filling));
   return static_cast<std::size_t>(std::max(1.0, std::round(leaves)));
 }
 
-std::size_t wanted_rows(const IndexOptions& options, double table_rows) {
+std::size_t wanted_rows(const IndexOptions& options, std::size_t dims, double table_rows) {
   if (options.training_sample_size > 0) return static_cast<std::size_t>(options.training_sample_size);
-  return std::max(kMinSample, kRowsPerLeaf * wanted_leaves(options, table_rows));
+  return std::max(kMinSample, kRowsPerLeaf * wanted_leaves(options, dims, table_rows));
 }
 
 }  // namespace
@@ -101,9 +103,19 @@ BlockOrder::BlockOrder(BlockNumber blocks) : blocks_(std::max<BlockNumber>(block
   while (std::gcd(stride_, blocks_) != 1) ++stride_;
 }
 
-std::size_t wanted_leaves(const IndexOptions& options, double table_rows) {
+std::uint32_t wanted_dims_per_block(const IndexOptions& options, std::size_t dims) {
+  const std::size_t width = options.dimensions_per_block > 0
+                                ? static_cast<std::size_t>(options.dimensions_per_block)
+                                : std::max<std::size_t>(2, (dims + kDefaultBlocks - 1) / kDefaultBlocks);
+  return static_cast<std::uint32_t>(std::min(dims, width));
+}
+
+std::size_t wanted_leaves(const IndexOptions& options, std::size_t dims, double table_rows) {
   if (options.num_leaves > 0) return static_cast<std::size_t>(options.num_leaves);
-  return default_leaves(options.soar ? 2 * table_rows : table_rows);
+  const CodebookShape shape{static_cast<std::uint32_t>(dims), wanted_dims_per_block(options, dims)};
+  const std::size_t blocks = std::min(shape.blocks(), ListGeometry::max_blocks(false));
+  const ListGeometry leaf(ListKind::kLeaf, dims, blocks, false);
+  return default_leaves(options.soar ? 2 * table_rows : table_rows, leaf.segment_entries());
 }
 
 Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOptions& options,
@@ -126,7 +138,7 @@ Sample take_sample(Relation heap, Relation index, IndexInfo* info, const IndexOp
     ++read;
     estimate = state.seen / read * blocks;
     if (!sized && read >= kMinBlocks && state.sample.count >= kMinSeen) {
-      fix_size(state, wanted_rows(options, estimate), shared);
+      fix_size(state, wanted_rows(options, state.sample.dims, estimate), shared);
       sized = true;
     }
     if (sized && state.sample.count == state.wanted) break;

@@ -28,10 +28,13 @@ class BlockOrder {
   uint64 stride_;
 };
 
+// Dimensions to a block of codes: where the options do not say, two, or as many as make 96 blocks.
+std::uint32_t wanted_dims_per_block(const IndexOptions& options, std::size_t dims);
+
 // The number of leaves for a table of so many rows. Where the options do not say, it is the square root of
-// the entries, more where leaves then still fill a page of codes, and 0.62 n^0.6 from some 340,000 entries
-// on, which is where more leaves cease to pay.
-std::size_t wanted_leaves(const IndexOptions& options, double table_rows);
+// the entries, more where leaves then still fill a page of codes, but at most 0.62 n^0.6, which is where more
+// leaves cease to pay.
+std::size_t wanted_leaves(const IndexOptions& options, std::size_t dims, double table_rows);
 
 // Reads blocks in a pseudo-random order, the same for every build of the same table, until there are 200 rows
 // for every leaf, `memory` bytes are used up, or the table ends. How many that is, is estimated when enough

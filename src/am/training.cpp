@@ -20,8 +20,6 @@ constexpr double kThresholdConstantNorms = 0.2;
 constexpr double kThresholdVaryingNorms = 0.4;
 // Partitions are not trained with fewer sampled rows than this each.
 constexpr std::size_t kFewestRowsPerLeaf = 8;
-// Dimensions above which one code more a block is not worth its bytes (blocks a vector, at most).
-constexpr std::size_t kDefaultBlocks = 96;
 
 bool interrupted() { return InterruptPending != 0; }
 
@@ -59,7 +57,7 @@ Norms measure_norms(const Sample& sample) {
 
 std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
   if (options.num_leaves == 0 && sample.table_rows < kMinTrainedRows) return 0;
-  const std::size_t wanted = wanted_leaves(options, sample.table_rows);
+  const std::size_t wanted = wanted_leaves(options, sample.dims, sample.table_rows);
   // A leaf wants rows to be trained with; a table that has no more is another matter.
   const std::size_t largest =
       sample.complete ? sample.count : std::max<std::size_t>(1, sample.count / kFewestRowsPerLeaf);
@@ -75,11 +73,7 @@ std::size_t choose_leaves(const IndexOptions& options, const Sample& sample) {
 
 uint32 choose_dims_per_block(Relation index, const IndexOptions& options, std::size_t dims, bool terms) {
   const std::size_t largest_blocks = ListGeometry::max_blocks(terms);
-  if (options.dimensions_per_block == 0) {
-    return static_cast<uint32>(
-        std::min(dims, std::max<std::size_t>(2, (dims + kDefaultBlocks - 1) / kDefaultBlocks)));
-  }
-  const CodebookShape shape{static_cast<uint32>(dims), static_cast<uint32>(options.dimensions_per_block)};
+  const CodebookShape shape{static_cast<uint32>(dims), wanted_dims_per_block(options, dims)};
   if (shape.blocks() > largest_blocks) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                     errmsg("dimensions_per_block %d is too small for vectors of %zu dimensions",
@@ -89,7 +83,7 @@ uint32 choose_dims_per_block(Relation index, const IndexOptions& options, std::s
                     errhint("Use dimensions_per_block = %zu or more.",
                             (dims + largest_blocks - 1) / largest_blocks)));
   }
-  return static_cast<uint32>(std::min<std::size_t>(dims, shape.dims_per_block));
+  return shape.dims_per_block;
 }
 
 // Takes the next `count` floats from a larger allocation.
