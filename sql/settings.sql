@@ -55,6 +55,9 @@ SELECT rows, rounds, entries < 3000 AS partial, returned FROM work();
 -- target_recall: more effort for more recall, in the end every row.
 SET scann.target_recall = 1;
 SELECT rows, rounds, entries, returned FROM work();
+-- ... but only 1 compares every row.
+SET scann.target_recall = 0.9999;
+SELECT rows, rounds, entries < 3000 AS partial FROM work();
 SET scann.target_recall = 0.6;
 SELECT entries AS little FROM work('SELECT id FROM items ORDER BY v <#> probe() LIMIT 100') \gset
 SET scann.target_recall = 0.98;

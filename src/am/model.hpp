@@ -27,7 +27,8 @@ static_assert(sizeof(SearchEffort) == 16);
 inline constexpr uint32 kMostCandidates = 1'000'000;
 
 inline constexpr std::array<uint32, 5> kCalibratedLimits = {1, 10, 100, 300, 1000};
-inline constexpr std::array<float, 7> kCalibratedRecalls = {0.80F, 0.85F, 0.90F, 0.95F, 0.98F, 0.99F, 0.995F};
+inline constexpr std::array<float, 8> kCalibratedRecalls = {0.80F, 0.85F, 0.90F,  0.95F,
+                                                            0.98F, 0.99F, 0.995F, 0.998F};
 using EffortTable = std::array<std::array<SearchEffort, kCalibratedRecalls.size()>, kCalibratedLimits.size()>;
 
 // The contents of the meta page.

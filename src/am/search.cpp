@@ -184,25 +184,44 @@ double blend(double a, double b, double share) { return a * std::pow(b / a, shar
 SearchEffort blend(const SearchEffort& a, const SearchEffort& b, double share) {
   return {.recall = static_cast<float>(a.recall + share * (b.recall - a.recall)),
           .margin = static_cast<float>(a.margin + share * (b.margin - a.margin)),
-          .candidates = static_cast<uint32>(std::ceil(blend(a.candidates, b.candidates, share))),
+          .candidates = static_cast<uint32>(
+              std::min<double>(kMostCandidates, std::ceil(blend(a.candidates, b.candidates, share)))),
           .codes = static_cast<float>(blend(std::max(1.0F, a.codes), std::max(1.0F, b.codes), share))};
 }
 
-// The effort for a recall between two calibrated ones, by the logarithm of what may be missed.
+// How far from a to b a recall lies, by the logarithm of what may be missed.
+double share_of(double a, double b, double recall) {
+  return std::log((1 - a) / (1 - recall)) / std::log((1 - a) / (1 - b));
+}
+
+// The effort for a recall beyond the last calibrated one: on the line through that and the one with ten times
+// its misses (a nearer one would leave more to chance), and not less than for the last.
+SearchEffort effort_beyond(std::span<const SearchEffort, kCalibratedRecalls.size()> efforts, double recall) {
+  constexpr std::size_t kLast = kCalibratedRecalls.size() - 1;
+  constexpr std::size_t kFrom = kLast - 3;
+  SearchEffort beyond = blend(efforts[kFrom], efforts[kLast],
+                              share_of(kCalibratedRecalls[kFrom], kCalibratedRecalls[kLast], recall));
+  beyond.margin = std::max(beyond.margin, efforts[kLast].margin);
+  beyond.candidates = std::max(beyond.candidates, efforts[kLast].candidates);
+  beyond.recall = efforts[kLast].recall;
+  return beyond;
+}
+
+// The effort for a recall between two calibrated ones.
 SearchEffort effort_for(std::span<const SearchEffort, kCalibratedRecalls.size()> efforts, double recall) {
   const auto above = static_cast<std::size_t>(
       std::lower_bound(kCalibratedRecalls.begin(), kCalibratedRecalls.end(), static_cast<float>(recall)) -
       kCalibratedRecalls.begin());
   if (above == 0) return efforts[0];
-  const double most = std::log(1.0 - kCalibratedRecalls[above - 1]);
-  const double least = std::log(1.0 - kCalibratedRecalls[above]);
-  return blend(efforts[above - 1], efforts[above], (most - std::log(1 - recall)) / (most - least));
+  if (above == kCalibratedRecalls.size()) return effort_beyond(efforts, recall);
+  return blend(efforts[above - 1], efforts[above],
+               share_of(kCalibratedRecalls[above - 1], kCalibratedRecalls[above], recall));
 }
 
 }  // namespace
 
 SearchPlan plan_search(const Model& model, double recall, double limit) {
-  if (!model.meta.calibrated || recall > kCalibratedRecalls.back()) {
+  if (!model.meta.calibrated || recall >= 1) {
     SearchPlan plan;
     plan.exhaustive = true;
     return plan;

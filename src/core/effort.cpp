@@ -17,11 +17,18 @@ constexpr double kSafety = 0.5;
 // ...but those that miss it by more than this are few.
 constexpr double kGreatestMiss = 0.0075;
 constexpr double kSafetyFromMiss = 2;
-// narrow() keeps values of K that reach a target at not much more than the least cost, the more the fewer
-// queries tell so, ...
-double largest_excess(std::size_t queries) { return 1.1 + 1.5 / std::sqrt(static_cast<double>(queries)); }
+// narrow() keeps values of K that reach a recall at not much more than the least cost, the more the fewer
+// queries tell so, and the fewer of them may miss anything, ...
+double largest_excess(std::size_t queries, double recall) {
+  const double misses = std::clamp(1 - recall, 0.001, 0.07);
+  return 1.1 + 0.4 / std::sqrt(static_cast<double>(queries) * misses);
+}
 // ... and margins up to where the recall is so many standard errors higher.
 constexpr double kDoubt = 2;
+// That queries missed nothing so far does not prove that none will: the next one may miss a quarter.
+double honest_error(const Effort& effort, std::size_t queries) {
+  return std::hypot(effort.standard_error, 0.25 / static_cast<double>(queries));
+}
 // An interpolated recall may fall short by rounding.
 constexpr double kTiny = 1e-9;
 // A recall of this standard error is known well enough, unless it rests on few queries.
@@ -176,14 +183,14 @@ void EffortGrid::narrow() {
 // Notes how many margins of each K may turn out to be needed for a recall that `best` seems best for.
 void EffortGrid::keep_rivals(std::size_t limit, const Effort& best, double recall,
                              std::vector<std::size_t>& needed) const {
-  const double excess = largest_excess(queries_);
+  const double excess = largest_excess(queries_, recall);
   for (std::size_t k = 0; k < candidates_.size(); ++k) {
     const Effort rival = reach(limit, k, recall);
     if (surely(rival) < recall - kTiny || cost_.of(rival) > excess * cost_.of(best)) continue;
     std::size_t m = 0;
     while (m + 1 < margins_used_[k]) {
       const Effort e = effort(limit, k, m);
-      if (surely(e) >= recall + kDoubt * e.standard_error ||
+      if (surely(e) >= recall + kDoubt * honest_error(e, queries_) ||
           (e.margin >= rival.margin && cost_.of(e) > excess * cost_.of(rival))) {
         break;
       }
@@ -209,8 +216,14 @@ Effort EffortGrid::between(const Effort& below, const Effort& above, double reca
 }
 
 Effort EffortGrid::cheapest(std::size_t limit, std::size_t target) const {
-  const Effort& decided = decided_[limit * recalls_.size() + target];
-  return decided.candidates > 0 ? decided : choose(limit, recalls_[target]);
+  Effort best = {};
+  for (std::size_t t = target; t < recalls_.size(); ++t) {
+    const Effort& decided = decided_[limit * recalls_.size() + t];
+    const Effort effort = decided.candidates > 0 ? decided : choose(limit, recalls_[t]);
+    // Decided by fewer queries, one for a lower recall may seem to cost more.
+    if (t == target || (effort.recall >= best.recall && cost_.of(effort) < cost_.of(best))) best = effort;
+  }
+  return best;
 }
 
 Effort EffortGrid::choose(std::size_t limit, double recall) const {

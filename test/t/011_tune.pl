@@ -44,7 +44,7 @@ foreach my $operator (sort keys %class)
 	# (Cosines to rows of all clusters are alike for the strange queries and for the rows.)
 	cmp_ok($before, '<', 0.9, "$operator: the build's calibration is not for such queries") if $operator ne '<=>';
 	$node->safe_psql('postgres', "SELECT scann_tune('tuned', 'SELECT v FROM my_queries', 10)");
-	foreach my $case ([ 1, 0.95 ], [ 10, 0.8 ], [ 10, 0.95 ], [ 10, 0.99 ], [ 100, 0.95 ])
+	foreach my $case ([ 1, 0.95 ], [ 10, 0.8 ], [ 10, 0.95 ], [ 10, 0.99 ], [ 10, 0.998 ], [ 100, 0.95 ])
 	{
 		my ($limit, $target) = @$case;
 		my $recall = recall($operator, $limit, $target);
@@ -53,6 +53,10 @@ foreach my $operator (sort keys %class)
 		# A search of everything would, too. With LIMIT 1 a query finds its row or does not: the means of so few vary.
 		cmp_ok($recall, '<=', $target + 0.02, "$operator, limit $limit: and not much more than $target") if $limit > 1;
 	}
+	$node->safe_psql('postgres', "SELECT scann_tune('tuned', 'SELECT v FROM my_queries LIMIT 150', 10)");
+	my $few = recall($operator, 10, 0.99);
+	note("$operator, tuned with 150 queries: recall $few of 0.99");
+	cmp_ok($few, '>=', 0.98, "$operator: few queries do for a high target");
 }
 
 my $calibration = q{SELECT * FROM scann_calibration('tuned')};
