@@ -10,6 +10,8 @@ namespace scann::am {
 namespace {
 
 constexpr std::size_t kCalibrationQueries = 1000;
+// Of a sample at most one row in so many is kept from training.
+constexpr std::size_t kHeldOutPart = 5;
 
 // One build, from the table to the finished pages.
 class Build {
@@ -59,10 +61,15 @@ class Build {
     MemoryContextDelete(training);
   }
 
-  // The last rows of the sample, copied because training rotates rows in place; returned to be centred.
-  std::span<float> choose_queries(const Sample& sample) {
+  // The last rows of the sample, copied because training rotates rows in place; returned to be centred. They
+  // are held out of training, which moves centroids towards its rows: with 28 of them to a leaf, a recall of
+  // 0.77 looked like 0.82. Where partitions are asked for in a small table, it needs all its rows.
+  std::span<float> choose_queries(Sample& sample) {
     const std::size_t room = memory_ / 4 / Calibrator::bytes_per_query(sample.dims);
-    const std::size_t count = std::min({kCalibrationQueries, sample.count, std::max<std::size_t>(room, 1)});
+    const bool small = sample.complete && sample.count < kMinTrainedRows;
+    const std::size_t held_out = small ? 0 : sample.count / kHeldOutPart;
+    const std::size_t count = std::min(
+        {kCalibrationQueries, held_out > 0 ? held_out : sample.count, std::max<std::size_t>(room, 1)});
     const std::size_t first = sample.count - count;
     const auto rows = palloc_span<float>(count * sample.dims);
     std::copy_n(sample.rows.begin() + static_cast<std::ptrdiff_t>(first * sample.dims), rows.size(),
@@ -70,6 +77,7 @@ class Build {
     const auto tids = palloc_span<ItemPointerData>(count);
     std::copy_n(sample.tids.begin() + static_cast<std::ptrdiff_t>(first), count, tids.begin());
     queries_ = {.metric = vector_type(index_).metric, .dims = sample.dims, .rows = rows, .tids = tids};
+    if (held_out > 0) sample.count -= count;
     return rows;
   }
 

@@ -34,7 +34,7 @@ constexpr LimitGroup kGroups[] = {
     {0, 2, kFewCandidates, 16}, {2, 1, kSomeCandidates, 8}, {3, 2, kManyCandidates, 4}};
 constexpr std::size_t kGroupCount = std::size(kGroups);
 // Queries that the second group needs.
-constexpr std::size_t kQueriesForSome = 250;
+constexpr std::size_t kQueriesForSome = 500;
 
 // Between two of them the margin is interpolated. Where residuals spread over few of many dimensions, a
 // query's neighbours lie many sigmas away along it: at 384 dimensions of text a recall of 0.95 takes a margin
