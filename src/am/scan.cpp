@@ -260,7 +260,8 @@ class Scan {
         static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
     const double between = std::max(0.0, plan_.candidates - rows);
     if (growth <= 1) return;
-    plan_.candidates += static_cast<std::uint32_t>(std::min<double>((growth - 1) * between, kMostCandidates));
+    plan_.candidates +=
+        static_cast<std::uint32_t>(std::min<double>(std::ceil((growth - 1) * between), kMostCandidates));
   }
 
   // ---- Rounds ----
