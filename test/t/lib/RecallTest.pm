@@ -14,6 +14,9 @@ my %operator_class = ('<#>' => 'real_ip_ops', '<=>' => 'real_cosine_ops', '<->' 
 
 # Below the target of 0.95 by what so few queries may deviate, most where each asks for one row only.
 my %required_recall = (1 => 0.93, 10 => 0.94, 100 => 0.94);
+# Fewer queries say as much where each of them asks for more rows.
+my %queries = (1 => 1000, 10 => 1000, 100 => 200);
+my $held_out = 1000;
 
 # Writes vectors that spread over few of their dimensions, in directions that no axis has, and returns the file's name.
 sub write_skewed
@@ -46,8 +49,8 @@ sub test_recall
 	my ($node, %params) = @_;
 	my @data = (
 		'--dbname' => $node->connstr('postgres'),
-		'--data' => $params{data} // bench_generate(rows => $params{rows} + 300, dims => $params{dims}, clusters => 200),
-		'--dims' => $params{dims}, '--holdout' => 300);
+		'--data' => $params{data} // bench_generate(rows => $params{rows} + $held_out, dims => $params{dims}, clusters => 200),
+		'--dims' => $params{dims}, '--holdout' => $held_out);
 	bench('load', @data);
 	foreach my $operator ('<#>', '<=>', '<->')
 	{
@@ -63,8 +66,6 @@ sub test_metric
 {
 	my ($name, $operator, @data) = @_;
 	my @query = ('query', @data, '--operator' => $operator, '--warmup' => 0, '--sample' => 1);
-	# Fewer queries say as much where each of them asks for more rows.
-	my %queries = (1 => 300, 10 => 200, 100 => 50);
 	foreach my $limit (sort { $a <=> $b } keys %queries)
 	{
 		my $measured = bench(@query, '--limit' => $limit, '--queries' => $queries{$limit});
