@@ -1,5 +1,5 @@
 # scann_tune: queries from another distribution than the rows', for which the calibration of the build misses its target,
-# reach it within 0.01 after tuning with other queries of that distribution; and what was tuned survives a crash.
+# reach it, but for chance, within 0.01 after tuning with other queries of that distribution; and what was tuned survives a crash.
 use strict;
 use warnings FATAL => 'all';
 
@@ -49,7 +49,9 @@ foreach my $operator (sort keys %class)
 		my ($limit, $target) = @$case;
 		my $recall = recall($operator, $limit, $target);
 		note("$operator, limit $limit: recall $recall of $target");
-		cmp_ok($recall, '>=', $target - 0.01, "$operator, limit $limit: the tuned index reaches $target");
+		# Both the queries that tune and those that measure have a standard error, of 0.006 at LIMIT 1 and at 0.8.
+		my $allowed = $limit == 1 || $target < 0.9 ? 0.025 : 0.01;
+		cmp_ok($recall, '>=', $target - $allowed, "$operator, limit $limit: the tuned index reaches $target");
 		# A search of everything would, too. With LIMIT 1 a query finds its row or does not: the means of so few vary.
 		cmp_ok($recall, '<=', $target + 0.02, "$operator, limit $limit: and not much more than $target") if $limit > 1;
 	}
