@@ -140,6 +140,7 @@ void Compare(const Options& options, Report& report) {
       NearestDistances(MetricOfOperator(options.op), contest.table, contest.data.queries, options.limit);
   for (Entrant& entrant : entrants) BuildEntrant(contest, entrant);
 
+  const WakefulProcessors wakeful;
   MeasureQueries(contest, entrants);
   MeasureConnections(contest, entrants);
   MeasureInserts(contest, entrants);

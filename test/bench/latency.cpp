@@ -1,8 +1,15 @@
 // Timing of queries, and the statistics of what was timed.
 #include "latency.hpp"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <numeric>
 #include <utility>
 
@@ -13,6 +20,29 @@ using Clock = std::chrono::steady_clock;
 
 double Microseconds(Clock::time_point start, Clock::time_point end) {
   return std::chrono::duration<double, std::micro>(end - start).count();
+}
+
+// What a child of WakefulProcessors does, until its parent ends it or itself. A session of its own has a
+// scheduling group of its own, where the kernel makes groups of sessions.
+[[noreturn]] void Idle(int processor) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setsid();
+  const sched_param lowest{};
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  CPU_SET(processor, &processors);
+  if (sched_setscheduler(0, SCHED_IDLE, &lowest) != 0 ||
+      sched_setaffinity(0, sizeof(processors), &processors) != 0) {
+    _exit(1);
+  }
+  if (const int group = open("/proc/self/autogroup", O_WRONLY); group >= 0) {
+    if (write(group, "19", 2) != 2) _exit(1);
+  }
+  for (;;) {
+#ifdef __x86_64__
+    __builtin_ia32_pause();
+#endif
+  }
 }
 
 }  // namespace
@@ -39,6 +69,22 @@ std::optional<double> ServerClock::Now() const {
   timespec time{};
   if (!clock_ || clock_gettime(*clock_, &time) != 0) return std::nullopt;
   return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
+}
+
+WakefulProcessors::WakefulProcessors() {
+  cpu_set_t processors;
+  if (sched_getaffinity(0, sizeof(processors), &processors) != 0) return;
+  for (int i = 0; i < CPU_SETSIZE; ++i) {
+    if (!CPU_ISSET(i, &processors)) continue;
+    const pid_t child = fork();
+    if (child == 0) Idle(i);
+    if (child > 0) children_.push_back(child);
+  }
+}
+
+WakefulProcessors::~WakefulProcessors() {
+  for (const pid_t child : children_) kill(child, SIGKILL);
+  for (const pid_t child : children_) waitpid(child, nullptr, 0);
 }
 
 void PrepareSelect1(Connection& client) { client.Prepare("select_1", "SELECT 1", {}); }

@@ -1,6 +1,8 @@
 // Timing of queries, and the statistics of what was timed.
 #pragma once
 
+#include <sys/types.h>
+
 #include <ctime>
 
 #include <cstddef>
@@ -33,6 +35,21 @@ class ServerClock {
 
  private:
   std::optional<clockid_t> clock_;
+};
+
+// Keeps all processors from falling asleep while it lives, by a child process for each that does nothing, and
+// gives way to whatever else wants to run (SCHED_IDLE). Between a query and its answer client and server
+// sleep by turns; to wake a virtual processor may take longer than a query does, and leaves it with cold
+// caches.
+class WakefulProcessors {
+ public:
+  WakefulProcessors();
+  ~WakefulProcessors();
+  WakefulProcessors(const WakefulProcessors&) = delete;
+  WakefulProcessors& operator=(const WakefulProcessors&) = delete;
+
+ private:
+  std::vector<pid_t> children_;
 };
 
 // Prepares the SELECT 1 that accompanies each query.
