@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <numeric>
@@ -36,7 +37,11 @@ double Microseconds(Clock::time_point start, Clock::time_point end) {
     _exit(1);
   }
   if (const int group = open("/proc/self/autogroup", O_WRONLY); group >= 0) {
-    if (write(group, "19", 2) != 2) _exit(1);
+    constexpr useconds_t kAWhile = 20'000;
+    while (write(group, "19", 2) != 2) {
+      if (errno != EAGAIN) _exit(1);
+      usleep(kAWhile);  // another child has just done the same
+    }
   }
   for (;;) {
 #ifdef __x86_64__
