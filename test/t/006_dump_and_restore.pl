@@ -28,8 +28,7 @@ sub description
 	my ($server, $database) = @_;
 	return join "\n", map { $server->safe_psql($database, $_) } (
 		q{SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%scann%' ORDER BY indexname},
-		q{SELECT metric, dimensions, num_leaves, dimensions_per_block,
-		    round(anisotropic_quantization_threshold::numeric, 2), rows  -- of the mean norm of the rows trained with
+		q{SELECT metric, dimensions, num_leaves, dimensions_per_block, anisotropic_quantization_threshold, rows
 		  FROM pg_class, scann_index_info(oid) WHERE relam = (SELECT oid FROM pg_am WHERE amname = 'scann')
 		  ORDER BY relname},
 		q{SELECT extname, extversion FROM pg_extension WHERE extname = 'scann_am'});
