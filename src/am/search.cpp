@@ -212,8 +212,9 @@ SearchEffort effort_for(std::span<const SearchEffort, kCalibratedRecalls.size()>
   const auto above = static_cast<std::size_t>(
       std::lower_bound(kCalibratedRecalls.begin(), kCalibratedRecalls.end(), static_cast<float>(recall)) -
       kCalibratedRecalls.begin());
-  if (above == 0) return efforts[0];
   if (above == kCalibratedRecalls.size()) return effort_beyond(efforts, recall);
+  // Between a recall and itself rounding would add a candidate.
+  if (above == 0 || kCalibratedRecalls[above] == static_cast<float>(recall)) return efforts[above];
   return blend(efforts[above - 1], efforts[above],
                share_of(kCalibratedRecalls[above - 1], kCalibratedRecalls[above], recall));
 }
