@@ -61,9 +61,9 @@ class Build {
     MemoryContextDelete(training);
   }
 
-  // The last rows of the sample, copied because training rotates rows in place; returned to be centred. They
-  // are held out of training, which moves centroids towards its rows: with 28 of them to a leaf, a recall of
-  // 0.77 looked like 0.82. Where partitions are asked for in a small table, it needs all its rows.
+  // The last rows of the sample, copied since the sample goes when training is over; returned to be centred.
+  // They are held out of training, which moves centroids towards its rows: with 28 of them to a leaf, a
+  // recall of 0.77 looked like 0.82. Where partitions are asked for in a small table, it needs all its rows.
   std::span<float> choose_queries(Sample& sample) {
     const std::size_t room = memory_ / 4 / Calibrator::bytes_per_query(sample.dims);
     const bool small = sample.complete && sample.count < kMinTrainedRows;
@@ -77,7 +77,7 @@ class Build {
     const auto tids = palloc_span<ItemPointerData>(count);
     std::copy_n(sample.tids.begin() + static_cast<std::ptrdiff_t>(first), count, tids.begin());
     queries_ = {.metric = vector_type(index_).metric, .dims = sample.dims, .rows = rows, .tids = tids};
-    if (held_out > 0) sample.count -= count;
+    if (held_out > 0) sample.held_out = count;
     return rows;
   }
 

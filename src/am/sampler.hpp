@@ -10,9 +10,10 @@ namespace scann::am {
 struct Sample {
   std::size_t dims = 0;  // 0: no row with a vector was seen
   std::size_t count = 0;
-  double table_rows = 0;  // rows with a vector in the whole table, estimated unless every block was read
-  bool complete = false;  // every block was read and every row kept
-  std::span<float> rows;  // count x dims
+  std::size_t held_out = 0;  // of these, the last, which are not trained with
+  double table_rows = 0;     // rows with a vector in the whole table, estimated unless every block was read
+  bool complete = false;     // every block was read and every row kept
+  std::span<float> rows;     // count x dims
   std::span<ItemPointerData> tids;
   dsm_segment* segment = nullptr;  // that begins with the rows, where they are to be shared with workers
 };

@@ -429,8 +429,9 @@ void train_model(const BuildTarget& target, int workers, const IndexOptions& opt
   model.leaf = leaf_geometry(model.meta);
   model.nulls = null_geometry();
   if (sample.count == 0) return;
-  const std::size_t leaves = choose_leaves(options, sample);
   const Norms norms = measure_norms(sample);
+  sample.count -= sample.held_out;
+  const std::size_t leaves = choose_leaves(options, sample);
   if (leaves > 0 && norms.largest > kLargestNorm) {
     ereport(NOTICE,
             (errmsg("index \"%s\" is not partitioned because vectors are too long",
