@@ -121,6 +121,8 @@ class Trainer {
     train_codes(rows);
     if (out_.model.leaf.terms()) choose_terms();
     pfree(residuals_.data());
+    // Training looks at nearest partitions only.
+    meta_.spilled = options_.soar && meta_.leaves > 1 ? 1 : 0;
   }
 
  private:
@@ -168,7 +170,6 @@ class Trainer {
     assign_rounds(target_, workers_, sample_, *training);
     const std::size_t trained = training->trained();
     meta_.leaves = static_cast<uint32>(trained);
-    meta_.spilled = options_.soar && trained > 1 ? 1 : 0;
     out_.partitions = palloc_span<Partition>(trained);
     group_centroids(out_.centroids.first(trained * sample_.dims));
     auto codes = palloc_span<std::int8_t>(trained * sample_.dims);
