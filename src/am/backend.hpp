@@ -115,6 +115,16 @@ inline Buffer extend_relation(Relation relation, ForkNumber fork) {
 #endif
 }
 
+// Counts a use of a pinned buffer, by which the buffer pool decides what to keep: ReadRecentBuffer() does
+// not. It changes the header as PinBuffer() does, but lets it be while someone else changes it.
+inline void count_buffer_use(Buffer buffer) {
+  if (BufferIsLocal(buffer)) return;
+  BufferDesc* descriptor = GetBufferDescriptor(buffer - 1);
+  uint32 state = pg_atomic_read_u32(&descriptor->state);
+  if ((state & BM_LOCKED) != 0 || BUF_STATE_GET_USAGECOUNT(state) >= BM_MAX_USAGE_COUNT) return;
+  pg_atomic_compare_exchange_u32(&descriptor->state, &state, state + BUF_USAGECOUNT_ONE);
+}
+
 // Pins the block if it is still in the buffer where it was once found.
 inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buffer) {
 #if PG_VERSION_NUM >= 160000
@@ -123,6 +133,7 @@ inline bool read_recent_buffer(Relation relation, BlockNumber block, Buffer buff
   const RelFileNode& locator = relation->rd_node;
 #endif
   if (!ReadRecentBuffer(locator, MAIN_FORKNUM, block, buffer)) return false;
+  count_buffer_use(buffer);
   pgstat_count_buffer_read(relation);
   pgstat_count_buffer_hit(relation);
   return true;

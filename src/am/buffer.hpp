@@ -72,13 +72,12 @@ class RecentBuffers {
   // `memory`: an entry for each block, InvalidBuffer at first.
   explicit RecentBuffers(std::span<Buffer> memory) : buffers_(memory) {}
 
-  // A pinned buffer. Every so often the ordinary way, which is the one that tells the buffer pool of the
-  // block's use.
+  // A pinned buffer.
   Buffer read(Relation relation, BlockNumber block) const {
     if (!BlockNumberIsValid(block)) report_invalid_link(relation);
     if (block >= buffers_.size()) return ReadBuffer(relation, block);
     Buffer& recent = buffers_[block];
-    if (recent != InvalidBuffer && (++uses_ & kUsesNoted) != 0) {
+    if (recent != InvalidBuffer) {
       if (read_recent_buffer(relation, block, recent)) return recent;
       doubts_ = kDoubtedReads;
     }
@@ -109,7 +108,6 @@ class RecentBuffers {
   }
 
  private:
-  static constexpr unsigned kUsesNoted = 15;
   // After a page was found to have left the pool, so many others are looked up before they are believed to be
   // where they were.
   static constexpr unsigned kDoubtedReads = 256;
@@ -122,7 +120,6 @@ class RecentBuffers {
   }
 
   std::span<Buffer> buffers_;
-  static inline unsigned uses_ = 0;
   static inline unsigned doubts_ = 0;
 };
 

@@ -33,7 +33,7 @@ constexpr float kLeafGrowth = 8;
 
 // What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
 constexpr std::size_t kLeavesAhead = 16;
-constexpr std::size_t kPagesAhead = 16;
+constexpr std::size_t kPagesAhead = 32;
 constexpr std::size_t kTouchedVector = 512;
 constexpr std::size_t kRowsAhead = 32;
 constexpr std::size_t kTouchedRow = 512;
@@ -367,7 +367,7 @@ class Scan {
     std::size_t end;
   };
 
-  // Groups candidates, sorted by where they lie, into pages.
+  // Groups candidates, in the order in which they lie, into pages.
   std::span<CandidatePage> group_by_page(const Model& model, std::span<const Candidate> found,
                                          VisitedSegments& segments) {
     const auto pages = palloc_span<CandidatePage>(found.size());
@@ -382,10 +382,8 @@ class Scan {
   }
 
   // Reads the int8 vectors of the candidates, one page after another, while the next pages are on their way.
-  void queue_candidates(const Model& model, std::span<Candidate> found, VisitedSegments& segments) {
-    std::sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) {
-      return a.run != b.run ? a.run < b.run : a.index < b.index;
-    });
+  // `found`: in the order in which they were scored.
+  void queue_candidates(const Model& model, std::span<const Candidate> found, VisitedSegments& segments) {
     candidates_.clear();
     SlotReader reader(index_, model.leaf);
     const auto pages = group_by_page(model, found, segments);
@@ -400,6 +398,7 @@ class Scan {
       if (p + kPagesAhead < pages.size()) touch(pages[p + kPagesAhead]);
       queue_page(model, pages[p], found, reader);
     }
+    candidates_.arrange();
   }
 
   void queue_page(const Model& model, const CandidatePage& page, std::span<const Candidate> found,
@@ -417,7 +416,7 @@ class Scan {
       if (!ItemPointerIsValid(&slot.tid)) continue;
       const BlockNumber tail = model.leaf.pages_per_slot() > 1 ? page.block[1] : InvalidBlockNumber;
       const std::int8_t* vector = reader.vector(buffer.page(), found[i].index, tail, nullptr);
-      candidates_.push({lower_bound(model, *query_, slot, vector), slot.tid});
+      candidates_.append({lower_bound(model, *query_, slot, vector), slot.tid});
     }
   }
 

@@ -27,6 +27,9 @@ class RowQueue {
     rows_.push_back(row);
     std::push_heap(rows_.begin(), rows_.end(), row_after);
   }
+  // For many rows at once: append() them all, then arrange().
+  void append(const RankedRow& row) { rows_.push_back(row); }
+  void arrange() { std::make_heap(rows_.begin(), rows_.end(), row_after); }
   RankedRow pop() {
     std::pop_heap(rows_.begin(), rows_.end(), row_after);
     const RankedRow row = rows_.back();

@@ -7,9 +7,6 @@
 namespace scann::am {
 namespace {
 
-// Leaves that are put in order at first, about as many as a query visits.
-constexpr std::size_t kFirstLeaves = 128;
-
 bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
   return a.bound != b.bound ? a.bound < b.bound : a.partition > b.partition;
 }
@@ -23,8 +20,12 @@ Query::Query(const Model& model)
       scratch_(palloc_span<float>(model.has_codes() ? lookup_table_scratch_floats(model.shape) : 0)),
       entries_(palloc_span<std::uint8_t>(model.leaf.blocks() * kCodewords)),
       leaf_scores_(palloc_span<float>(model.partitions.size())),
+      leaf_bounds_(palloc_span<float>(model.partitions.size())),
       group_products_(palloc_span<float>(model.groups.size())),
-      ranked_(palloc_span<RankedLeaf>(model.partitions.size() + model.groups.size())) {}
+      order_memory_(palloc_span<std::uint64_t>(
+          model.groups.size() <= 1 ? BestFirst::words_for(model.partitions.size()) : 0)),
+      heap_(palloc_span<RankedLeaf>(model.groups.size() > 1 ? model.partitions.size() + model.groups.size()
+                                                            : 0)) {}
 
 void Query::prepare(const Model& model, std::span<const float> vector) {
   std::copy(vector.begin(), vector.end(), vector_.begin());
@@ -68,80 +69,59 @@ RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
   return {.bound = std::min(0.0F, spread - 0.5F * squared), .partition = id, .position = 0};
 }
 
-void Query::rank_members(const Model& model, const PartitionGroup& group) {
-  score_leaves(model, group.first, group.end);
-  for (std::uint32_t p = group.first; p < group.end; ++p) {
+void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
+  score_leaves(model, first, end);
+  for (std::uint32_t p = first; p < end; ++p) {
     const float reach = by_count_ ? 0 : kLeafSigmas * model.partitions[p].sigma;
-    ranked_[ranked_size_++] = {.bound = leaf_scores_[p] + reach, .partition = p, .position = 0};
+    leaf_bounds_[p] = leaf_scores_[p] + reach;
   }
 }
 
 void Query::rank_leaves(const Model& model) {
   by_count_ = model.meta.metric == Metric::kEuclidean;
   margin_unit_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
-  ranked_size_ = taken_ = 0;
+  heap_size_ = taken_ = 0;
   last_bound_ = std::numeric_limits<float>::infinity();
   if (model.groups.size() <= 1) {
-    for (const PartitionGroup& group : model.groups) rank_members(model, group);
-    heap_size_ = move_best_to_front();
-  } else {
-    dot_matrix(vector_.data(), 1, model.group_centers, model.groups.size(), vector_.size(),
-               group_products_.data());
-    for (std::size_t g = 0; g < model.groups.size(); ++g) ranked_[ranked_size_++] = rank_group(model, g);
-    heap_size_ = ranked_size_;
+    bound_leaves(model, 0, static_cast<std::uint32_t>(model.partitions.size()));
+    order_ = BestFirst(leaf_bounds_, order_memory_);
+    return;
   }
-  make_heap();
+  dot_matrix(vector_.data(), 1, model.group_centers, model.groups.size(), vector_.size(),
+             group_products_.data());
+  for (std::size_t g = 0; g < model.groups.size(); ++g) heap_[heap_size_++] = rank_group(model, g);
+  std::make_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(heap_size_), lower_bound_first);
   open_groups(model);
 }
 
-// Few leaves are visited, so most need not be ordered: puts about kFirstLeaves of highest bound first,
-// judging by a sample, and returns their number.
-std::size_t Query::move_best_to_front() {
-  if (ranked_size_ <= 2 * kFirstLeaves) return ranked_size_;
-  std::array<float, kFirstLeaves> sample;
-  for (std::size_t i = 0; i < sample.size(); ++i) sample[i] = ranked_[i * ranked_size_ / sample.size()].bound;
-  const std::size_t rank = sample.size() * kFirstLeaves / ranked_size_;
-  std::nth_element(sample.begin(), sample.begin() + static_cast<std::ptrdiff_t>(rank), sample.end(),
-                   std::greater<>());
-  const auto end = ranked_.begin() + static_cast<std::ptrdiff_t>(ranked_size_);
-  const auto rest = std::partition(
-      ranked_.begin(), end, [cut = sample[rank]](const RankedLeaf& leaf) { return leaf.bound >= cut; });
-  return static_cast<std::size_t>(rest - ranked_.begin());
-}
-
-void Query::make_heap() {
-  std::make_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(heap_size_),
-                 lower_bound_first);
-}
-
 RankedLeaf Query::pop() {
-  if (heap_size_ == 0) {
-    heap_size_ = ranked_size_;
-    make_heap();
-  }
-  std::pop_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(heap_size_),
-                lower_bound_first);
-  const RankedLeaf top = ranked_[--heap_size_];
-  ranked_[heap_size_] = ranked_[--ranked_size_];
-  return top;
+  std::pop_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(heap_size_), lower_bound_first);
+  return heap_[--heap_size_];
 }
 
 // Replaces groups at the top of the heap by their leaves.
 void Query::open_groups(const Model& model) {
-  while (ranked_size_ > 0 && ranked_.front().partition >= model.partitions.size()) {
+  while (heap_size_ > 0 && heap_.front().partition >= model.partitions.size()) {
     const PartitionGroup& group = model.groups[pop().partition - model.partitions.size()];
-    rank_members(model, group);
-    while (heap_size_ < ranked_size_) {
-      std::push_heap(ranked_.begin(), ranked_.begin() + static_cast<std::ptrdiff_t>(++heap_size_),
+    bound_leaves(model, group.first, group.end);
+    for (std::uint32_t p = group.first; p < group.end; ++p) {
+      heap_[heap_size_++] = {.bound = leaf_bounds_[p], .partition = p, .position = 0};
+      std::push_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(heap_size_),
                      lower_bound_first);
     }
   }
 }
 
 RankedLeaf Query::next_leaf(const Model& model) {
-  RankedLeaf leaf = pop();
+  RankedLeaf leaf{};
+  if (model.groups.size() <= 1) {
+    leaf.partition = order_.next();
+    leaf.bound = leaf_bounds_[leaf.partition];
+  } else {
+    leaf = pop();
+    open_groups(model);
+  }
   leaf.position = static_cast<std::uint32_t>(taken_++);
-  open_groups(model);
   // A group opened late may hold a leaf that should have come before.
   leaf.bound = last_bound_ = std::min(leaf.bound, last_bound_);
   return leaf;

@@ -6,6 +6,7 @@
 #include "am/posting_list.hpp"
 #include "core/adc.hpp"
 #include "core/lookup_table.hpp"
+#include "core/top_k.hpp"
 
 namespace scann::am {
 
@@ -52,10 +53,8 @@ class Query {
  private:
   void score_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
   RankedLeaf rank_group(const Model& model, std::size_t group) const;
-  void rank_members(const Model& model, const PartitionGroup& group);
+  void bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
   void open_groups(const Model& model);
-  std::size_t move_best_to_front();
-  void make_heap();
   RankedLeaf pop();
 
   std::span<float> vector_;
@@ -64,14 +63,16 @@ class Query {
   float level_ = 0;
   std::span<float> scratch_;
   std::span<std::uint8_t> entries_;
-  std::span<float> leaf_scores_;     // <q,c>, for Euclidean distance -||q - c||^2 / 2
+  std::span<float> leaf_scores_;  // <q,c>, for Euclidean distance -||q - c||^2 / 2
+  std::span<float> leaf_bounds_;
   std::span<float> group_products_;  // <q, group's centre>
-  // A heap of leaves, and of groups not looked into yet, whose numbers begin behind those of the leaves. A
-  // leaf is on top, as long as any are left. Behind the heap, where there are no groups, leaves that are no
-  // better than any of it.
-  std::span<RankedLeaf> ranked_;
+  // Where there is one group, all leaves in order.
+  std::span<std::uint64_t> order_memory_;
+  BestFirst order_;
+  // Else a heap of leaves, and of groups not looked into yet, whose numbers begin behind those of the leaves.
+  // A leaf is on top, as long as any are left.
+  std::span<RankedLeaf> heap_;
   std::size_t heap_size_ = 0;
-  std::size_t ranked_size_ = 0;
   std::size_t taken_ = 0;  // leaves
   float last_bound_ = 0;   // of the leaf taken last
   LookupTable table_{};

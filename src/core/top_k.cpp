@@ -1,6 +1,5 @@
-// Selection of the best candidates: the K-th best score by bisection, counting with vectors, compiled once
-// per instruction set. No branch depends on how candidates compare, which is where textbook selection spends
-// its time.
+// Selection: the k-th best score by bisection, counting with vectors, compiled once per instruction set. No
+// branch depends on how scores compare, which is where textbook selection spends its time.
 #include "core/top_k.hpp"
 
 #include <algorithm>
@@ -103,7 +102,7 @@ CandidateBuffer::CandidateBuffer(std::span<Candidate> memory, std::size_t k)
 void CandidateBuffer::trim() {
   if (size_ < k_) return;
   const std::span<Candidate> all = memory_.first(size_);
-  auto* keys = new (memory_.data() + limit_) std::int32_t[padded(size_)];
+  auto* keys = new (memory_.data() + limit_) std::int32_t[padded_keys(size_)];
   std::int32_t least = std::numeric_limits<std::int32_t>::max();
   std::int32_t greatest = std::numeric_limits<std::int32_t>::min();
   for (std::size_t i = 0; i < size_; ++i) {
@@ -111,18 +110,18 @@ void CandidateBuffer::trim() {
     least = std::min(least, keys[i]);
     greatest = std::max(greatest, keys[i]);
   }
-  std::fill_n(keys + size_, padded(size_) - size_, std::numeric_limits<std::int32_t>::min());
-  const std::int32_t last = HWY_DYNAMIC_DISPATCH(kth_greatest)(keys, padded(size_), k_, least, greatest);
+  std::fill_n(keys + size_, padded_keys(size_) - size_, std::numeric_limits<std::int32_t>::min());
+  const std::int32_t last = HWY_DYNAMIC_DISPATCH(kth_greatest)(keys, padded_keys(size_), k_, least, greatest);
 
+  std::size_t equals_left = k_;
+  for (std::size_t i = 0; i < size_; ++i) equals_left -= keys[i] > last ? 1 : 0;
   std::size_t kept = 0;
   for (std::size_t i = 0; i < size_; ++i) {
     const Candidate candidate = all[i];
     all[kept] = candidate;
-    kept += keys[i] >= last ? 1 : 0;
-  }
-  if (kept > k_) {  // equals compete for the last places
-    std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(k_) - 1,
-                     all.begin() + static_cast<std::ptrdiff_t>(kept), Better());
+    const std::size_t kept_equal = keys[i] == last && equals_left > 0 ? 1 : 0;
+    equals_left -= kept_equal;
+    kept += keys[i] > last ? 1 : kept_equal;
   }
   size_ = k_;
   threshold_ = score_of_key(last);
@@ -137,6 +136,36 @@ std::span<Candidate> CandidateBuffer::finish() {
   const std::span<Candidate> best = select();
   std::sort(best.begin(), best.end(), Better());
   return best;
+}
+
+BestFirst::BestFirst(std::span<const float> values, std::span<std::uint64_t> memory)
+    : batch_(memory.data()),
+      keys_(new (memory.data() + values.size()) std::int32_t[padded_keys(values.size())]),
+      size_(values.size()),
+      floor_(std::numeric_limits<std::int32_t>::max()),
+      least_(std::numeric_limits<std::int32_t>::max()) {
+  for (std::size_t i = 0; i < size_; ++i) {
+    keys_[i] = std::min(key_of(values[i]), floor_ - 1);  // below the first batch's ceiling, were it NaN
+    least_ = std::min(least_, keys_[i]);
+  }
+  std::fill_n(keys_ + size_, padded_keys(size_) - size_, std::numeric_limits<std::int32_t>::min());
+}
+
+void BestFirst::refill() {
+  const std::int32_t ceiling = floor_;
+  const bool is_last = next_batch_ >= size_ - chosen_;
+  floor_ = is_last ? least_
+                   : HWY_DYNAMIC_DISPATCH(kth_greatest)(keys_, padded_keys(size_), chosen_ + next_batch_,
+                                                        least_, ceiling - 1);
+  for (std::size_t i = 0; i < size_; ++i) {
+    const auto key =
+        static_cast<std::uint64_t>(std::int64_t{keys_[i]} - std::numeric_limits<std::int32_t>::min());
+    batch_[batch_size_] = key << 32 | ~static_cast<std::uint32_t>(i);
+    batch_size_ += keys_[i] >= floor_ && keys_[i] < ceiling ? 1 : 0;
+  }
+  std::sort(batch_, batch_ + batch_size_);
+  chosen_ += batch_size_;
+  next_batch_ *= 2;
 }
 
 }  // namespace scann

@@ -1,4 +1,5 @@
-// The candidates of a scan: the K highest scores seen so far, in a buffer of 2K trimmed by selection.
+// Selection of what is best: the candidates of a scan, the K highest scores seen so far in a buffer of 2K;
+// and the leaves of a query, from the best on.
 #pragma once
 
 #include <cstddef>
@@ -6,6 +7,9 @@
 #include <span>
 
 namespace scann {
+
+// So many 32-bit keys are whole vectors, whatever the instruction set.
+constexpr std::size_t padded_keys(std::size_t n) { return (n + 15) / 16 * 16; }
 
 struct Candidate {
   float score;
@@ -19,7 +23,7 @@ class CandidateBuffer {
   // 2K + 32 candidates, and room for as many 4-byte keys to select by.
   static constexpr std::size_t capacity_for(std::size_t k) {
     return limit_for(k) +
-           (padded(limit_for(k)) * sizeof(std::int32_t) + sizeof(Candidate) - 1) / sizeof(Candidate);
+           (padded_keys(limit_for(k)) * sizeof(std::int32_t) + sizeof(Candidate) - 1) / sizeof(Candidate);
   }
 
   // `memory` has capacity_for(k) entries; k >= 1.
@@ -39,9 +43,8 @@ class CandidateBuffer {
     if (size_ >= k_ + k_ / kTightenShare) trim();
   }
 
-  // Trims to the best min(K, seen) and returns them in no order. Of equal scores at the threshold those seen
-  // first stay, within a trim those of lesser (run, index), so that the result does not depend on the
-  // instruction set.
+  // Trims to the best min(K, seen) and returns them in the order in which they were pushed. Of equal scores
+  // at the threshold those pushed first stay.
   std::span<Candidate> select();
 
   // The same, best first; ties by (run, index).
@@ -52,9 +55,6 @@ class CandidateBuffer {
 
   static constexpr std::size_t limit_for(std::size_t k) { return 2 * k + 32; }
 
-  // Whole vectors of keys, whatever the instruction set.
-  static constexpr std::size_t padded(std::size_t keys) { return (keys + 15) / 16 * 16; }
-
   void trim();
 
   std::span<Candidate> memory_;
@@ -62,6 +62,39 @@ class CandidateBuffer {
   std::size_t limit_;
   std::size_t size_ = 0;
   float threshold_;
+};
+
+// Hands out the indices of values from the greatest on. Sorts no more of them than are asked for: a batch at
+// a time, each twice the size of the one before. Memory belongs to the caller.
+class BestFirst {
+ public:
+  // Of n values, in 8-byte words.
+  static constexpr std::size_t words_for(std::size_t n) { return n + padded_keys(n) / 2; }
+
+  BestFirst() = default;
+  // `memory` has words_for(values.size()) words. The values are read here only.
+  BestFirst(std::span<const float> values, std::span<std::uint64_t> memory);
+
+  // The index of the greatest value not handed out yet, of equals the lowest. Call at most once for each
+  // value.
+  std::uint32_t next() {
+    if (batch_size_ == 0) refill();
+    return ~static_cast<std::uint32_t>(batch_[--batch_size_]);
+  }
+
+ private:
+  static constexpr std::size_t kFirstBatch = 48;
+
+  void refill();
+
+  std::uint64_t* batch_ = nullptr;  // ascending: a value's key above the complement of its index
+  std::int32_t* keys_ = nullptr;    // of all values, ordered as they are; padded
+  std::size_t size_ = 0;
+  std::size_t batch_size_ = 0;
+  std::size_t chosen_ = 0;  // values that were in a batch so far: those of keys above floor_ or equal
+  std::size_t next_batch_ = kFirstBatch;
+  std::int32_t floor_ = 0;
+  std::int32_t least_ = 0;  // of all keys
 };
 
 }  // namespace scann
