@@ -12,7 +12,7 @@ namespace {
 
 // Measured as CPU time of queries through SQL, by regression over leaves visited and candidates kept, with
 // 150 to 2,000 leaves of 100 dimensions.
-constexpr SearchCost kSearchCost = {.leaf = 65, .candidate = 70};
+constexpr SearchCost kSearchCost = {.leaf = 110, .candidate = 105};
 
 // Limits are measured in groups. The larger a limit the more a query takes, but the more it tells, too: fewer
 // queries do.

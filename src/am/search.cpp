@@ -7,6 +7,11 @@
 namespace scann::am {
 namespace {
 
+// The best leaf of a group is expected to score better than its mean by so many deviations. On word vectors
+// in 1,284 leaves 2.5 compares 45% of the centroids, and takes 5% more codes than comparing all; 2 takes 25%
+// more, 3 none less but compares 60%. Of 664 leaves of sentence embeddings 2.5 compares 80%.
+constexpr float kGroupDeviations = 2.5F;
+
 bool lower_bound_first(const RankedLeaf& a, const RankedLeaf& b) {
   return a.bound != b.bound ? a.bound < b.bound : a.partition > b.partition;
 }
@@ -54,19 +59,28 @@ void Query::score_leaves(const Model& model, std::uint32_t first, std::uint32_t 
   for (std::uint32_t p = first; p < end; ++p) leaf_scores_[p] *= model.partitions[p].scale;
 }
 
-// How good the best leaf of a group may well look: its score and its sigma as those of a typical one, and
-// kLeafSigmas times the spread of centroids, as seen from the query, better.
-RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
+// What the scores of a group's leaves would be if centroids spread around their centre alike in all
+// directions.
+Query::GroupScores Query::scores_of_group(const Model& model, std::size_t number) const {
   const PartitionGroup& group = model.groups[number];
-  const auto id = static_cast<std::uint32_t>(model.partitions.size() + number);
   const float product = group_products_[number];
-  if (!by_count_)
-    return {.bound = product + kLeafSigmas * (group.sigma + group.spread), .partition = id, .position = 0};
+  if (!by_count_) return {.mean = product, .deviation = group.spread};
   const auto norm = static_cast<float>(norm_);
   const float squared = std::max(0.0F, norm * norm - 2 * product + 2 * group.half_norm);
-  const float spread = group.spread * (kLeafSigmas * std::sqrt(squared) -
-                                       0.5F * group.spread * static_cast<float>(vector_.size()));
-  return {.bound = std::min(0.0F, spread - 0.5F * squared), .partition = id, .position = 0};
+  const float variance = group.spread * group.spread * static_cast<float>(vector_.size());
+  return {.mean = -0.5F * (squared + variance), .deviation = group.spread * std::sqrt(squared)};
+}
+
+// How good the best leaf of a group may well look: its score better than most of the group's, its sigma that
+// of a typical one.
+RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
+  const GroupScores scores = scores_of_group(model, number);
+  const float reach = by_count_ ? 0 : model.groups[number].sigma;
+  const float bound =
+      scores.mean + kGroupDeviations * group_stretch_ * scores.deviation + kLeafSigmas * reach;
+  return {.bound = by_count_ ? std::min(0.0F, bound) : bound,
+          .partition = static_cast<std::uint32_t>(model.partitions.size() + number),
+          .position = 0};
 }
 
 void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
@@ -89,9 +103,38 @@ void Query::rank_leaves(const Model& model) {
   }
   dot_matrix(vector_.data(), 1, model.group_centers, model.groups.size(), vector_.size(),
              group_products_.data());
+  group_stretch_ = 1;
   for (std::size_t g = 0; g < model.groups.size(); ++g) heap_[heap_size_++] = rank_group(model, g);
-  std::make_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(heap_size_), lower_bound_first);
+  make_heap();
   open_groups(model);
+  group_stretch_ = measure_stretch(model);
+  for (std::size_t i = 0; i < heap_size_; ++i) {
+    if (is_group(model, heap_[i])) heap_[i] = rank_group(model, heap_[i].partition - model.partitions.size());
+  }
+  make_heap();
+  open_groups(model);
+}
+
+// By how much the scores of leaves differ more than they would if centroids spread alike in all directions,
+// as the groups tell that are open by now. Queries lie where the data spreads most.
+float Query::measure_stretch(const Model& model) const {
+  double sum = 0;
+  std::size_t leaves = 0;
+  for (std::size_t i = 0; i < heap_size_; ++i) {
+    if (is_group(model, heap_[i])) continue;
+    const std::uint32_t leaf = heap_[i].partition;
+    const GroupScores scores = scores_of_group(model, model.partitions[leaf].group);
+    const double deviation =
+        (leaf_scores_[leaf] - scores.mean) / std::max(scores.deviation, std::numeric_limits<float>::min());
+    sum += deviation * deviation;
+    ++leaves;
+  }
+  return std::max(1.0F,
+                  static_cast<float>(std::sqrt(sum / static_cast<double>(std::max<std::size_t>(leaves, 1)))));
+}
+
+void Query::make_heap() {
+  std::make_heap(heap_.begin(), heap_.begin() + static_cast<std::ptrdiff_t>(heap_size_), lower_bound_first);
 }
 
 RankedLeaf Query::pop() {
@@ -101,7 +144,7 @@ RankedLeaf Query::pop() {
 
 // Replaces groups at the top of the heap by their leaves.
 void Query::open_groups(const Model& model) {
-  while (heap_size_ > 0 && heap_.front().partition >= model.partitions.size()) {
+  while (heap_size_ > 0 && is_group(model, heap_.front())) {
     const PartitionGroup& group = model.groups[pop().partition - model.partitions.size()];
     bound_leaves(model, group.first, group.end);
     for (std::uint32_t p = group.first; p < group.end; ++p) {

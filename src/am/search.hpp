@@ -11,7 +11,7 @@
 namespace scann::am {
 
 // Leaves are ordered by <q,c> + kLeafSigmas * sigma * ||q||: how good their best row may well be.
-inline constexpr float kLeafSigmas = 4;
+inline constexpr float kLeafSigmas = 5;
 
 // A leaf waiting to be visited.
 struct RankedLeaf {
@@ -52,10 +52,20 @@ class Query {
 
  private:
   void score_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
+  struct GroupScores {
+    float mean;
+    float deviation;
+  };
+  GroupScores scores_of_group(const Model& model, std::size_t group) const;
   RankedLeaf rank_group(const Model& model, std::size_t group) const;
+  float measure_stretch(const Model& model) const;
   void bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
   void open_groups(const Model& model);
+  void make_heap();
   RankedLeaf pop();
+  static bool is_group(const Model& model, const RankedLeaf& ranked) {
+    return ranked.partition >= model.partitions.size();
+  }
 
   std::span<float> vector_;
   std::span<float> rotated_;        // in the basis of the codes
@@ -73,6 +83,7 @@ class Query {
   // A leaf is on top, as long as any are left.
   std::span<RankedLeaf> heap_;
   std::size_t heap_size_ = 0;
+  float group_stretch_ = 1;
   std::size_t taken_ = 0;  // leaves
   float last_bound_ = 0;   // of the leaf taken last
   LookupTable table_{};

@@ -154,18 +154,23 @@ BestFirst::BestFirst(std::span<const float> values, std::span<std::uint64_t> mem
 void BestFirst::refill() {
   const std::int32_t ceiling = floor_;
   const bool is_last = next_batch_ >= size_ - chosen_;
-  floor_ = is_last ? least_
-                   : HWY_DYNAMIC_DISPATCH(kth_greatest)(keys_, padded_keys(size_), chosen_ + next_batch_,
-                                                        least_, ceiling - 1);
-  for (std::size_t i = 0; i < size_; ++i) {
+  const std::int32_t floor = is_last
+                                 ? least_
+                                 : HWY_DYNAMIC_DISPATCH(kth_greatest)(
+                                       keys_, padded_keys(size_), chosen_ + next_batch_, least_, ceiling - 1);
+  const std::int32_t* keys = keys_;
+  std::uint64_t* end = batch_;
+  for (std::size_t i = 0, n = size_; i < n; ++i) {
     const auto key =
-        static_cast<std::uint64_t>(std::int64_t{keys_[i]} - std::numeric_limits<std::int32_t>::min());
-    batch_[batch_size_] = key << 32 | ~static_cast<std::uint32_t>(i);
-    batch_size_ += keys_[i] >= floor_ && keys_[i] < ceiling ? 1 : 0;
+        static_cast<std::uint64_t>(std::int64_t{keys[i]} - std::numeric_limits<std::int32_t>::min());
+    *end = key << 32 | ~static_cast<std::uint32_t>(i);
+    end += keys[i] >= floor && keys[i] < ceiling ? 1 : 0;
   }
-  std::sort(batch_, batch_ + batch_size_);
+  std::sort(batch_, end);
+  batch_size_ = static_cast<std::size_t>(end - batch_);
   chosen_ += batch_size_;
   next_batch_ *= 2;
+  floor_ = floor;
 }
 
 }  // namespace scann

@@ -83,7 +83,7 @@ class BestFirst {
   }
 
  private:
-  static constexpr std::size_t kFirstBatch = 48;
+  static constexpr std::size_t kFirstBatch = 64;
 
   void refill();
 
