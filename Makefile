@@ -8,7 +8,7 @@ DATA = $(wildcard sql/scann_am--*.sql)
 # ---- What is built ----------------------------------------------------------------------------------
 
 # Another directory for other flags, e.g.
-#   make unit BUILD=build/asan CXXFLAGS='-O1 -g -fsanitize=address,undefined'
+#   make unit BUILD=build/asan OPTIMIZATION=-O1 CXXFLAGS='-g -fsanitize=address,undefined'
 BUILD ?= build
 
 CORE_OBJS = $(patsubst src/core/%.cpp,$(BUILD)/core/%.o,$(wildcard src/core/*.cpp))
@@ -46,13 +46,17 @@ HDF5_CFLAGS := $(if $(shell pkg-config --cflags hdf5 2>/dev/null),-DHAVE_HDF5 $(
 HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null)
 LIBPQ_LIBS = -L$(shell $(PG_CONFIG) --libdir) -lpq
 
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= -g
+# Behind the server's own flags, which say -O2 and -fno-strict-aliasing: its headers need the latter, the algorithm
+# does not and is 2% faster without.
+OPTIMIZATION ?= -O3
 # eigen_assert would abort the server. No -march: Highway chooses the instruction set at run time.
-CORE_FLAGS = -std=c++20 -fPIC -fvisibility=hidden $(WARNINGS) -MMD -MP -Isrc \
+COMMON_FLAGS = $(OPTIMIZATION) -std=c++20 -fPIC -fvisibility=hidden $(WARNINGS) -MD -MP -Isrc \
 	-DEIGEN_NO_DEBUG -DEIGEN_MPL2_ONLY $(EIGEN_CFLAGS) $(HWY_CFLAGS)
+CORE_FLAGS = $(COMMON_FLAGS) -fstrict-aliasing
 # PostgreSQL 15's headers still say "register".
-AM_FLAGS = $(CORE_FLAGS) -Wno-register -isystem $(includedir_server) $(CPPFLAGS)
-BENCH_FLAGS = -std=c++20 -O3 $(WARNINGS) -MMD -MP $(HDF5_CFLAGS) $(LIBPQ_CFLAGS)
+AM_FLAGS = $(COMMON_FLAGS) -Wno-register -isystem $(includedir_server) $(CPPFLAGS)
+BENCH_FLAGS = -std=c++20 -O3 $(WARNINGS) -MD -MP $(HDF5_CFLAGS) $(LIBPQ_CFLAGS)
 SHLIB_LINK = -lhwy -lstdc++ -lm
 
 # ---- PGXS, unless the goals only need the scripts that install it ------------------------------------

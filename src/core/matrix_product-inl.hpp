@@ -64,16 +64,18 @@ HWY_INLINE void transpose_4x4(const float* b, std::size_t dims, float* out, std:
 template <std::size_t kColumns>
 inline void pack_panel(const float* b, std::size_t columns, std::size_t dims, std::size_t depth,
                        float* panel) {
-  std::size_t j = 0;
-  for (; j + 4 <= std::min(columns, kColumns); j += 4, b += 4 * dims) {
+  const std::size_t filled = std::min(columns, kColumns);
+  const std::size_t whole = filled / 4 * 4;
+  for (std::size_t j = 0; j < whole; j += 4, b += 4 * dims) {
     std::size_t k = 0;
     for (; k + 4 <= depth; k += 4) transpose_4x4(b + k, dims, panel + k * kColumns + j, kColumns);
     for (; k < depth; ++k) {
       for (std::size_t i = 0; i < 4; ++i) panel[k * kColumns + j + i] = b[i * dims + k];
     }
   }
-  for (; j < kColumns; ++j, b += dims) {
-    for (std::size_t k = 0; k < depth; ++k) panel[k * kColumns + j] = j < columns ? b[k] : 0.0F;
+  if (whole == kColumns) return;
+  for (std::size_t k = 0; k < depth; ++k, panel += kColumns) {
+    for (std::size_t j = whole; j < kColumns; ++j) panel[j] = j < filled ? b[(j - whole) * dims + k] : 0.0F;
   }
 }
 
