@@ -107,6 +107,9 @@ Comparison Describe(const Contest& contest, const std::string& load_before) {
   out.clients = options.clients;
   out.inserts = contest.data.insert_ids.size();
   out.circumstances = Circumstances(options, *contest.client, load_before);
+  out.circumstances.emplace_back("clients", contest.shares_processor
+                                                ? "each on one processor together with its server process"
+                                                : "not on the processors of their server processes");
   return out;
 }
 
@@ -131,7 +134,7 @@ void Announce(const std::string& text) { std::cerr << "-- " << text << '\n'; }
 void Compare(const Options& options, Report& report) {
   CheckOptions(options);
   const std::string load_before = LoadAverage();
-  Contest contest{options, ReadDataset(options), {}, {}, Connect(options), Connect(options)};
+  Contest contest{options, ReadDataset(options), {}, {}, Connect(options), Connect(options), false};
   if (contest.data.queries.rows() < options.rounds) throw std::runtime_error("fewer queries than rounds");
   contest.table = TableOf(contest.data.rows);
   std::vector<Entrant> entrants = Enter(contest);
@@ -140,7 +143,7 @@ void Compare(const Options& options, Report& report) {
       NearestDistances(MetricOfOperator(options.op), contest.table, contest.data.queries, options.limit);
   for (Entrant& entrant : entrants) BuildEntrant(contest, entrant);
 
-  const WakefulProcessors wakeful;
+  contest.shares_processor = ShareProcessor(*contest.client, 0);
   MeasureQueries(contest, entrants);
   MeasureConnections(contest, entrants);
   MeasureInserts(contest, entrants);

@@ -41,6 +41,7 @@ struct Contest {
   ExactDistances exact;
   std::unique_ptr<Connection> client;
   std::unique_ptr<Connection> observer;
+  bool shares_processor;  // of `client` with its server process, while queries and inserts are measured
 };
 
 // A connection with the settings that are the same for all.

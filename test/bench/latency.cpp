@@ -1,16 +1,10 @@
 // Timing of queries, and the statistics of what was timed.
 #include "latency.hpp"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <numeric>
 #include <utility>
 
@@ -23,31 +17,10 @@ double Microseconds(Clock::time_point start, Clock::time_point end) {
   return std::chrono::duration<double, std::micro>(end - start).count();
 }
 
-// What a child of WakefulProcessors does, until its parent ends it or itself. A session of its own has a
-// scheduling group of its own, where the kernel makes groups of sessions.
-[[noreturn]] void Idle(int processor) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  setsid();
-  const sched_param lowest{};
-  cpu_set_t processors;
-  CPU_ZERO(&processors);
-  CPU_SET(processor, &processors);
-  if (sched_setscheduler(0, SCHED_IDLE, &lowest) != 0 ||
-      sched_setaffinity(0, sizeof(processors), &processors) != 0) {
-    _exit(1);
-  }
-  if (const int group = open("/proc/self/autogroup", O_WRONLY); group >= 0) {
-    constexpr useconds_t kAWhile = 20'000;
-    while (write(group, "19", 2) != 2) {
-      if (errno != EAGAIN) _exit(1);
-      usleep(kAWhile);  // another child has just done the same
-    }
-  }
-  for (;;) {
-#ifdef __x86_64__
-    __builtin_ia32_pause();
-#endif
-  }
+// Whether the server behind a connection runs on this machine: only a Unix socket tells.
+bool IsLocal(Connection& connection) {
+  const char* host = PQhost(connection.get());
+  return host != nullptr && host[0] == '/';
 }
 
 }  // namespace
@@ -60,14 +33,9 @@ void Timings::Append(const Timings& other) {
   append(cpu_microseconds, other.cpu_microseconds);
 }
 
-// Other processes of this machine have clocks that clock_gettime reads; only a Unix socket tells that it is
-// this one.
 ServerClock::ServerClock(Connection& connection) {
-  const char* host = PQhost(connection.get());
   clockid_t clock = 0;
-  if (host != nullptr && host[0] == '/' && clock_getcpuclockid(PQbackendPID(connection.get()), &clock) == 0) {
-    clock_ = clock;
-  }
+  if (IsLocal(connection) && clock_getcpuclockid(PQbackendPID(connection.get()), &clock) == 0) clock_ = clock;
 }
 
 std::optional<double> ServerClock::Now() const {
@@ -76,20 +44,23 @@ std::optional<double> ServerClock::Now() const {
   return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
 }
 
-WakefulProcessors::WakefulProcessors() {
-  cpu_set_t processors;
-  if (sched_getaffinity(0, sizeof(processors), &processors) != 0) return;
-  for (int i = 0; i < CPU_SETSIZE; ++i) {
-    if (!CPU_ISSET(i, &processors)) continue;
-    const pid_t child = fork();
-    if (child == 0) Idle(i);
-    if (child > 0) children_.push_back(child);
+bool ShareProcessor(Connection& connection, std::size_t number) {
+  static const cpu_set_t all = [] {  // before any thread was put on one of them
+    cpu_set_t processors;
+    CPU_ZERO(&processors);
+    sched_getaffinity(0, sizeof(processors), &processors);
+    return processors;
+  }();
+  if (!IsLocal(connection) || CPU_COUNT(&all) == 0) return false;
+  int processor = -1;
+  for (std::size_t left = number % static_cast<std::size_t>(CPU_COUNT(&all)) + 1; left > 0;) {
+    if (CPU_ISSET(++processor, &all)) --left;
   }
-}
-
-WakefulProcessors::~WakefulProcessors() {
-  for (const pid_t child : children_) kill(child, SIGKILL);
-  for (const pid_t child : children_) waitpid(child, nullptr, 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  return sched_setaffinity(PQbackendPID(connection.get()), sizeof(one), &one) == 0 &&
+         sched_setaffinity(0, sizeof(one), &one) == 0;
 }
 
 void PrepareSelect1(Connection& client) { client.Prepare("select_1", "SELECT 1", {}); }

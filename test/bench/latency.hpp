@@ -1,8 +1,6 @@
 // Timing of queries, and the statistics of what was timed.
 #pragma once
 
-#include <sys/types.h>
-
 #include <ctime>
 
 #include <cstddef>
@@ -37,20 +35,11 @@ class ServerClock {
   std::optional<clockid_t> clock_;
 };
 
-// Keeps all processors from falling asleep while it lives, by a child process for each that does nothing, and
-// gives way to whatever else wants to run (SCHED_IDLE). Between a query and its answer client and server
-// sleep by turns; to wake a virtual processor may take longer than a query does, and leaves it with cold
-// caches.
-class WakefulProcessors {
- public:
-  WakefulProcessors();
-  ~WakefulProcessors();
-  WakefulProcessors(const WakefulProcessors&) = delete;
-  WakefulProcessors& operator=(const WakefulProcessors&) = delete;
-
- private:
-  std::vector<pid_t> children_;
-};
+// Puts the calling thread and the server process of a connection on one processor, the one of this number
+// (modulo how many there are). One of the two always waits for the other; were they apart, a processor would
+// have to be woken for each message, which in a virtual machine may take longer than a query. False where the
+// server is elsewhere or belongs to another user.
+bool ShareProcessor(Connection& connection, std::size_t number);
 
 // Prepares the SELECT 1 that accompanies each query.
 void PrepareSelect1(Connection& client);

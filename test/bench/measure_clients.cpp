@@ -33,6 +33,7 @@ struct Client {
 
 double FirstQuery(const Contest& contest, const Entrant& entrant, const std::string& value, std::size_t i) {
   const Client client(entrant, value);
+  ShareProcessor(*client.connection, 0);
   const auto parameters = client.statement.Parameters(contest.data.queries.row(i), i);
   const auto start = Clock::now();
   client.statement.Run(parameters);
@@ -49,6 +50,7 @@ double MeasureClients(const Contest& contest, const Entrant& entrant, const std:
   const Matrix& queries = contest.data.queries;
   const auto work = [&](std::size_t i, Clock::time_point end) {
     try {
+      ShareProcessor(*clients[i]->connection, i);
       for (std::size_t q = i * queries.rows() / count; Clock::now() < end; q = (q + 1) % queries.rows()) {
         clients[i]->statement.Run(clients[i]->statement.Parameters(queries.row(q), q));
         ++answered[i];

@@ -35,6 +35,7 @@ Counters ReadCounters(Connection& client, Connection& observer, const std::strin
 Timings Measure(const Options& options, Connection& client, const Statement& statement,
                 const Matrix& queries) {
   PrepareSelect1(client);
+  ShareProcessor(client, 0);
   Timings warmup;
   Ask(client, statement, queries, 0, std::min(options.warmup, queries.rows()), warmup);
   Timings timings;
