@@ -15,7 +15,12 @@
 #include "core/matrix_product-inl.hpp"
 #include "hwy/highway.h"
 
+#if HWY_TARGET <= HWY_AVX3_DL
+// Highway looks for VNNI before it chooses this target, but older versions do not let the compiler use it.
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
 HWY_BEFORE_NAMESPACE();
+#endif
 namespace scann::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -246,6 +251,12 @@ class RowProducts {
                              hn::Vec<D32>& more) {
     const D16 d;
     const auto values = hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int8_t, D16>(), row));
+#if HWY_TARGET <= HWY_AVX3_DL
+    if constexpr (hn::MaxLanes(D16()) == 32) {
+      sum.raw = _mm512_dpwssd_epi32(sum.raw, levels.raw, values.raw);
+      return;
+    }
+#endif
     sum = hn::ReorderWidenMulAccumulate(D32(), levels, values, sum, more);
   }
 
