@@ -33,7 +33,7 @@ constexpr float kLeafGrowth = 8;
 
 // What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
 constexpr std::size_t kLeavesAhead = 16;
-constexpr std::size_t kPagesAhead = 32;
+constexpr std::size_t kPagesAhead = 64;
 constexpr std::size_t kTouchedVector = 512;
 constexpr std::size_t kRowsAhead = 32;
 constexpr std::size_t kTouchedRow = 512;
@@ -87,6 +87,9 @@ class RowFetcher {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       buffers[i] = PrefetchBuffer(scan_->heapRelation, MAIN_FORKNUM, ItemPointerGetBlockNumber(&rows[i].tid))
                        .recent_buffer;
+    }
+    // In a loop of its own: the lookups' atomic operations would wait for the loads.
+    for (std::size_t i = 0; i < rows.size(); ++i) {
       if (BufferIsValid(buffers[i])) touch_address(line_pointer(buffers[i], rows[i].tid));
     }
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -393,10 +396,11 @@ class Scan {
         model.buffers.touch(index_, *page.block, model.leaf.slot_offset(found[i].index), bytes);
       }
     };
-    for (std::size_t p = 0; p < std::min(kPagesAhead, pages.size()); ++p) touch(pages[p]);
-    for (std::size_t p = 0; p < pages.size(); ++p) {
-      if (p + kPagesAhead < pages.size()) touch(pages[p + kPagesAhead]);
-      queue_page(model, pages[p], found, reader);
+    // Many at a time: the atomic operations of reading a page wait for whatever is being loaded.
+    for (std::size_t first = 0; first < pages.size(); first += kPagesAhead) {
+      const std::size_t end = std::min(first + kPagesAhead, pages.size());
+      for (std::size_t p = first; p < end; ++p) touch(pages[p]);
+      for (std::size_t p = first; p < end; ++p) queue_page(model, pages[p], found, reader);
     }
     candidates_.arrange();
   }
