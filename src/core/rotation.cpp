@@ -143,8 +143,8 @@ Order deal(const std::vector<double>& variances, std::size_t width) {
   std::iota(by_variance.begin(), by_variance.end(), std::size_t{0});
   std::stable_sort(by_variance.begin(), by_variance.end(),
                    [&](std::size_t a, std::size_t b) { return variances[a] > variances[b]; });
-  std::vector<double> sorted(dims);
-  for (std::size_t i = 0; i < dims; ++i) sorted[i] = variances[by_variance[i]];
+  std::vector<double> sorted = variances;
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
   const double level = water_level(sorted, kBitsPerBlock * static_cast<double>(blocks));
 
   std::vector<Order> members(blocks);
