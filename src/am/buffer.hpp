@@ -2,6 +2,8 @@
 // anyway, so that an ereport which jumps over them loses nothing.
 #pragma once
 
+#include <iterator>
+
 #include "am/backend.hpp"
 
 namespace scann::am {
@@ -121,6 +123,39 @@ class RecentBuffers {
 
   std::span<Buffer> buffers_;
   static inline unsigned doubts_ = 0;
+};
+
+// The same for the pages of tables: a heap looks up every row's page otherwise, which takes half a
+// microsecond where the buffer table is not in the processor's caches. So many pages of all tables are
+// remembered, each in the one place that its number gives it.
+class RecentTableBuffers {
+ public:
+  // Where the page may be. Kept as found; InvalidBuffer where nothing is known.
+  static Buffer& of(Relation table, BlockNumber block) {
+    return buffers_[(block + table->rd_id * kSpread) % std::size(buffers_)];
+  }
+  // Whether the buffer still seems to hold the page: read without a lock, a hint.
+  static bool seems_to_hold(Buffer buffer, BlockNumber block) {
+    return buffer > 0 && GetBufferDescriptor(buffer - 1)->tag.blockNum == block;
+  }
+  // Has a fetch from a heap find the page, pinned, as if it had just fetched another row from there; then it
+  // does not look it up. Returns the buffer, InvalidBuffer where it does not hold the page any more.
+  static Buffer offer(IndexFetchTableData* fetch, BlockNumber block) {
+    const Buffer buffer = of(fetch->rel, block);
+    Buffer& current = reinterpret_cast<IndexFetchHeapData*>(fetch)->xs_cbuf;
+    if (buffer <= 0 || buffer == current || !read_recent_buffer(fetch->rel, block, buffer))
+      return InvalidBuffer;
+    if (BufferIsValid(current)) ReleaseBuffer(current);
+    return current = buffer;
+  }
+  // Remembers the page that a fetch from a heap has just read.
+  static void note(IndexFetchTableData* fetch, BlockNumber block) {
+    of(fetch->rel, block) = reinterpret_cast<IndexFetchHeapData*>(fetch)->xs_cbuf;
+  }
+
+ private:
+  static constexpr uint32 kSpread = 2654435761;  // tables apart from each other
+  static inline Buffer buffers_[32768];          // 256 MB of tables
 };
 
 // One atomic, WAL-logged change to at most four pages. Register pages in ascending lock order, change the

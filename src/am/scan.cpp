@@ -36,7 +36,7 @@ constexpr std::size_t kLeavesAhead = 16;
 constexpr std::size_t kPagesAhead = 64;
 constexpr std::size_t kTouchedVector = 512;
 constexpr std::size_t kRowsAhead = 32;
-constexpr std::size_t kTouchedRow = 512;
+constexpr std::size_t kTouchedRow = 1024;
 
 enum class Phase {
   kStart,
@@ -52,6 +52,7 @@ class RowFetcher {
  public:
   explicit RowFetcher(IndexScanDesc scan)
       : scan_(scan),
+        is_heap_(scan->heapRelation->rd_tableam == GetHeapamTableAmRoutine()),
         info_(BuildIndexInfo(scan->indexRelation)),
         fetch_(table_index_fetch_begin(scan->heapRelation)),
         slot_(table_slot_create(scan->heapRelation, nullptr)),
@@ -64,8 +65,13 @@ class RowFetcher {
 
   // False when the row is not visible to the scan.
   bool distance(ItemPointerData tid, ScanKey order_by, double* distance) {
+    const BlockNumber block = ItemPointerGetBlockNumber(&tid);
+    if (is_heap_) offer_page(block);
     bool call_again = false;
-    if (!table_index_fetch_tuple(fetch_, &tid, scan_->xs_snapshot, slot_, &call_again, nullptr)) return false;
+    const bool visible =
+        table_index_fetch_tuple(fetch_, &tid, scan_->xs_snapshot, slot_, &call_again, nullptr);
+    if (is_heap_) RecentTableBuffers::note(fetch_, block);
+    if (!visible) return false;
     const MemoryContext old = MemoryContextSwitchTo(row_context_);
     bool isnull = false;
     const Datum value = indexed_value(&isnull);
@@ -79,25 +85,36 @@ class RowFetcher {
     return true;
   }
 
-  // Asks for the pages of the table that hold these rows, from disk where they are not in shared buffers, and
-  // has the processor load the rows that are.
+  // Asks for the pages of the table that hold these rows, at most kRowsAhead, from disk where they are not in
+  // shared buffers, and has the processor load the rows that are. In loops of their own: atomic operations
+  // would wait for the loads.
   void prefetch(std::span<const RankedRow> rows) {
-    if (scan_->heapRelation->rd_tableam != GetHeapamTableAmRoutine()) return;
+    if (!is_heap_) return;
     std::array<Buffer, kRowsAhead> buffers;
+    for (std::size_t i = 0; i < rows.size(); ++i) buffers[i] = recent_buffer(rows[i].tid);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      buffers[i] = PrefetchBuffer(scan_->heapRelation, MAIN_FORKNUM, ItemPointerGetBlockNumber(&rows[i].tid))
-                       .recent_buffer;
+      if (RecentTableBuffers::seems_to_hold(buffers[i], ItemPointerGetBlockNumber(&rows[i].tid))) continue;
+      buffers[i] = recent_buffer(rows[i].tid) =
+          PrefetchBuffer(scan_->heapRelation, MAIN_FORKNUM, ItemPointerGetBlockNumber(&rows[i].tid))
+              .recent_buffer;
     }
-    // In a loop of its own: the lookups' atomic operations would wait for the loads.
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (BufferIsValid(buffers[i])) touch_address(line_pointer(buffers[i], rows[i].tid));
     }
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (!BufferIsValid(buffers[i])) continue;
       // Read without a lock: a hint, kept within the page.
-      const std::size_t offset = ItemIdGetOffset(line_pointer(buffers[i], rows[i].tid)) % BLCKSZ;
-      touch_bytes(BufferGetPage(buffers[i]) + offset, std::min(kTouchedRow, BLCKSZ - offset));
+      const ItemId line = line_pointer(buffers[i], rows[i].tid);
+      const std::size_t offset = ItemIdGetOffset(line) % BLCKSZ;
+      const std::size_t bytes = std::clamp<std::size_t>(ItemIdGetLength(line), 1, kTouchedRow);
+      touch_bytes(BufferGetPage(buffers[i]) + offset, std::min(bytes, BLCKSZ - offset));
     }
+  }
+
+  // Before a row is handed out, which the executor then fetches once more.
+  void expect(const ItemPointerData& tid) {
+    if (is_heap_ && scan_->xs_heapfetch != nullptr)
+      RecentTableBuffers::offer(scan_->xs_heapfetch, ItemPointerGetBlockNumber(&tid));
   }
 
   void end() {
@@ -107,6 +124,16 @@ class RowFetcher {
   }
 
  private:
+  Buffer& recent_buffer(const ItemPointerData& tid) {
+    return RecentTableBuffers::of(scan_->heapRelation, ItemPointerGetBlockNumber(&tid));
+  }
+
+  // As the heap would do with a page that it looks up.
+  void offer_page(BlockNumber block) {
+    const Buffer buffer = RecentTableBuffers::offer(fetch_, block);
+    if (BufferIsValid(buffer)) heap_page_prune_opt(scan_->heapRelation, buffer);
+  }
+
   static ItemId line_pointer(Buffer buffer, const ItemPointerData& tid) {
     return PageGetItemId(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&tid) % MaxHeapTuplesPerPage);
   }
@@ -122,6 +149,7 @@ class RowFetcher {
   }
 
   IndexScanDesc scan_;
+  bool is_heap_;
   IndexInfo* info_;
   IndexFetchTableData* fetch_;
   TupleTableSlot* slot_;
@@ -619,6 +647,7 @@ class Scan {
   }
 
   void hand_out(const ItemPointerData& tid, double distance, bool isnull) {
+    if (fetcher_ != nullptr) fetcher_->expect(tid);
     scan_->xs_heaptid = tid;
     scan_->xs_recheck = false;
     scan_->xs_recheckorderby = false;
