@@ -412,8 +412,8 @@ class Scan {
     return pages.first(size);
   }
 
-  // Reads the int8 vectors of the candidates, one page after another, while the next pages are on their way.
-  // `found`: in the order in which they were scored.
+  // Reads the int8 vectors of the candidates, one page after another, when many of them were asked for at
+  // once. `found`: in the order in which they were scored.
   void queue_candidates(const Model& model, std::span<const Candidate> found, VisitedSegments& segments) {
     candidates_.clear();
     SlotReader reader(index_, model.leaf);

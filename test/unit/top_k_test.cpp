@@ -133,7 +133,8 @@ std::vector<std::uint32_t> sorted_order(const std::vector<float>& values) {
 TEST(BestFirst, EqualsSorting) {
   on_every_target([] {
     std::mt19937 random(11);
-    for (const std::size_t count : {0, 1, 2, 15, 16, 47, 48, 49, 95, 96, 97, 500, 5000}) {
+    for (const std::size_t count :
+         {0, 1, 2, 15, 16, 47, 48, 49, 63, 64, 65, 95, 96, 97, 191, 192, 193, 500, 5000}) {
       for (const unsigned distinct : {1U, 2U, 50U, 1U << 24}) {
         std::vector<float> values(count);
         for (float& value : values) value = static_cast<float>(random() % distinct) - 20;
