@@ -51,7 +51,7 @@ enum class ListKind : uint16 {
   kNulls = 3,  // rows without a direction to order by: TID only
 };
 
-inline constexpr uint16 kFormatVersion = 1;
+inline constexpr uint16 kFormatVersion = 2;
 inline constexpr uint16 kPageId = 0x5CA4;
 
 struct PageOpaque {

@@ -39,12 +39,10 @@ constexpr std::size_t kQueriesForSome = 500;
 // Between two of them the margin is interpolated. Where residuals spread over few of many dimensions, a
 // query's neighbours lie many sigmas away along it: at 384 dimensions of text a recall of 0.95 takes a margin
 // of 4, which 50 candidates then suffice for (320 at 1.5).
-constexpr float kMargins[] = {-4.0F,  -3.0F, -2.5F, -2.0F, -1.75F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F,
-                              -0.25F, 0.0F,  0.25F, 0.5F,  0.75F,  1.0F,  1.5F,   2.0F,  2.5F,   3.0F,
-                              3.5F,   4.0F,  5.0F,  6.0F,  8.0F,   12.0F, 18.0F,  27.0F};
-constexpr float kLeafCounts[] = {0,   1,   2,   3,   4,   5,   7,   9,    11,   13,  16,
-                                 19,  22,  26,  30,  35,  40,  48,  57,   68,   80,  100,
-                                 130, 170, 220, 290, 380, 500, 750, 1000, 2000, 4000};
+constexpr float kMargins[] = {-4.0F, -3.0F, -2.5F, -2.0F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F, -0.25F,
+                              0.0F,  0.25F, 0.5F,  0.75F, 1.0F,  1.25F,  1.5F,  1.75F,  2.0F,  2.25F,
+                              2.5F,  2.75F, 3.0F,  3.5F,  4.0F,  4.5F,   5.0F,  5.5F,   6.0F,  7.0F,
+                              8.0F,  9.0F,  10.0F, 12.0F, 14.0F, 18.0F,  27.0F};
 
 constexpr std::uint32_t kPlaces = std::size(Neighbor{}.places);
 
@@ -53,19 +51,15 @@ constexpr std::size_t kLeavesAhead = 8;
 
 // A grid of efforts, and how many queries have fed it.
 struct FedGrid {
-  FedGrid(const LimitGroup& group, bool by_count)
+  explicit FedGrid(const LimitGroup& group)
       : grid(std::span(kCalibratedLimits).subspan(group.first, group.limits), kCalibratedRecalls,
-             group.candidates,
-             by_count ? std::span<const float>(kLeafCounts) : std::span<const float>(kMargins), by_count,
-             kSearchCost),
+             group.candidates, kMargins, kSearchCost),
         next_narrowing(group.first_narrowing),
         stop_values(group.candidates.size()) {}
 
   // Whether any pair of the grid would visit the leaf.
-  bool offer(const Query& query, const RankedLeaf& leaf) {
-    for (std::size_t k = 0; k < stop_values.size(); ++k) {
-      stop_values[k] = query.stop_value(leaf, grid.threshold(k));
-    }
+  bool offer(const NextLeaf& leaf) {
+    for (std::size_t k = 0; k < stop_values.size(); ++k) stop_values[k] = leaf.stop_value(grid.threshold(k));
     return grid.offer_leaf(stop_values);
   }
 
@@ -91,8 +85,7 @@ struct Replay {
         some_every(std::max<std::size_t>(1, queries / kQueriesForSome)),
         query(prepared),
         buffers(recent) {
-    for (const LimitGroup& group : kGroups)
-      all_grids.emplace_back(group, trained.meta.metric == Metric::kEuclidean);
+    for (const LimitGroup& group : kGroups) all_grids.emplace_back(group);
   }
 
   void add(std::span<const float> vector, std::span<const Neighbor> neighbors, const Neighbor& own,
@@ -193,7 +186,7 @@ void Replay::add(std::span<const float> vector, std::span<const Neighbor> neighb
 
 // Visits leaves until no pair of any grid wants another. Takes the grids out of the list that want no more.
 void Replay::search(std::span<const Neighbor> neighbors, const Neighbor& own, std::span<FedGrid*> grids) {
-  std::array<RankedLeaf, kLeavesAhead> leaves;
+  std::array<NextLeaf, kLeavesAhead> leaves;
   while (query.leaves_left() > 0) {
     const std::size_t taken = std::min(leaves.size(), query.leaves_left());
     for (std::size_t i = 0; i < taken; ++i) {
@@ -203,7 +196,7 @@ void Replay::search(std::span<const Neighbor> neighbors, const Neighbor& own, st
     for (std::size_t i = 0; i < taken; ++i) {
       bool wanted = false;
       for (FedGrid*& fed : grids) {
-        if (fed != nullptr && !fed->offer(query, leaves[i])) fed = nullptr;
+        if (fed != nullptr && !fed->offer(leaves[i])) fed = nullptr;
         wanted |= fed != nullptr;
       }
       if (!wanted) return;

@@ -27,9 +27,8 @@ constexpr double kLargestShare = 0.25;
 constexpr double kVouchedShare = 0.25;
 // ...and the next one keeps this many times more.
 constexpr double kRoundGrowth = 8;
-// Stop margins grow with the rounds: by this for bounds, by this factor for numbers of leaves.
+// Stop margins grow by this from round to round.
 constexpr float kMarginStep = 1;
-constexpr float kLeafGrowth = 8;
 
 // What the processor is asked for ahead of time: leaves, vector pages, bytes of a vector, rows of the table.
 constexpr std::size_t kLeavesAhead = 16;
@@ -282,11 +281,7 @@ class Scan {
   }
 
   // Among more rows than calibration saw, as many more come between the wanted ones by their codes alone.
-  // Among fewer, the wanted ones lie in more leaves, whose number is what limits a Euclidean search.
   void follow_growth(const Model& model, double rows) {
-    if (model.meta.metric == Metric::kEuclidean && model.counted_rows < model.meta.rows) {
-      plan_.margin *= static_cast<float>(model.meta.rows / std::max(1.0, model.counted_rows));
-    }
     const double growth =
         static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
     const double between = std::max(0.0, plan_.candidates - rows);
@@ -305,8 +300,7 @@ class Scan {
       return;
     }
     plan_.candidates = static_cast<std::uint32_t>(plan_.candidates * kRoundGrowth);
-    plan_.margin = model.meta.metric == Metric::kEuclidean ? plan_.margin * kLeafGrowth + kLeafGrowth
-                                                           : plan_.margin + kMarginStep;
+    plan_.margin += kMarginStep;
     leaf_cap_ = std::numeric_limits<std::size_t>::max();
     vouched_ = kVouchedShare * plan_.candidates;
     run_round(model);
@@ -330,7 +324,7 @@ class Scan {
 
   // Leaves are taken from their order a few at a time, so that all their pages are on the way at once.
   void scan_leaves(const Model& model, CandidateBuffer& buffer, VisitedSegments& segments) {
-    std::array<RankedLeaf, kLeavesAhead> leaves;
+    std::array<NextLeaf, kLeavesAhead> leaves;
     std::size_t held = 0;
     while (held > 0 || query_->leaves_left() > 0) {
       const std::size_t known = held;
@@ -342,8 +336,7 @@ class Scan {
       const std::size_t ready = query_->leaves_left() > 0 ? held - 1 : held;
       for (std::size_t i = 0; i < ready; ++i) {
         buffer.tighten();
-        if (leaves[i].position >= leaf_cap_ ||
-            query_->stop_value(leaves[i], buffer.threshold()) > plan_.margin)
+        if (leaves[i].position >= leaf_cap_ || leaves[i].stop_value(buffer.threshold()) > plan_.margin)
           return;
         const Partition* next = i + 1 < held ? &model.partitions[leaves[i + 1].partition] : nullptr;
         scan_leaf(model, leaves[i].partition, next, buffer, segments);

@@ -13,11 +13,24 @@ namespace scann::am {
 // Leaves are ordered by <q,c> + kLeafSigmas * sigma * ||q||: how good their best row may well be.
 inline constexpr float kLeafSigmas = 5;
 
-// A leaf waiting to be visited.
+// A leaf, or a group of leaves, waiting for its turn.
 struct RankedLeaf {
   float bound;
   std::uint32_t partition;
-  std::uint32_t position;  // in the order: how many were taken before it; set by next_leaf()
+};
+
+// A leaf whose turn it is.
+struct NextLeaf {
+  std::uint32_t partition;
+  std::uint32_t position;  // in the order: how many were taken before it
+  // How pointless it is to visit this leaf, given the K-th best score so far: by how many typical spreads of
+  // scores that exceeds what the leaf promises. The leaf's position adds to it.
+  float stop_value(float threshold) const {
+    return (threshold - promise) * inverse_spread + position_penalty;
+  }
+  float promise;
+  float inverse_spread;
+  float position_penalty;
 };
 
 // The query in the space of the index. Memory belongs to the context current at construction; reusable.
@@ -39,16 +52,10 @@ class Query {
   void rank_leaves(const Model& model);
   // The leaf of highest bound not yet taken, of those in groups whose own bound is not below it. Call only
   // while leaves_left() > 0.
-  RankedLeaf next_leaf(const Model& model);
+  NextLeaf next_leaf(const Model& model);
   std::size_t leaves_left() const { return leaf_scores_.size() - taken_; }
   // What the scores of a leaf's codes have in common.
   float base(const Model& model, std::size_t partition) const;
-  // How pointless it is to visit a leaf: by how many typical spreads of <q,r> the K-th best score so far
-  // exceeds its bound; for Euclidean distance, where a constant number of leaves does as well, the number
-  // taken before it. Never falls from one leaf to the next.
-  float stop_value(const RankedLeaf& leaf, float threshold) const {
-    return by_count_ ? static_cast<float>(leaf.position) : (threshold - leaf.bound) / margin_unit_;
-  }
 
  private:
   void score_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
@@ -58,6 +65,7 @@ class Query {
   };
   GroupScores scores_of_group(const Model& model, std::size_t group) const;
   RankedLeaf rank_group(const Model& model, std::size_t group) const;
+  NextLeaf judge(std::uint32_t partition, float bound, std::size_t position) const;
   float measure_stretch(const Model& model) const;
   void bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
   void open_groups(const Model& model);
@@ -68,8 +76,8 @@ class Query {
   }
 
   std::span<float> vector_;
-  std::span<float> rotated_;        // in the basis of the codes
-  std::span<std::int16_t> levels_;  // the query as multiples of level_, for inner products with centroids
+  std::span<float> rotated_;       // in the basis of the codes
+  std::span<std::int8_t> levels_;  // the query as multiples of level_, for inner products with centroids
   float level_ = 0;
   std::span<float> scratch_;
   std::span<std::uint8_t> entries_;
@@ -88,8 +96,8 @@ class Query {
   float last_bound_ = 0;   // of the leaf taken last
   LookupTable table_{};
   double norm_ = 0;
-  float margin_unit_ = 0;
-  bool by_count_ = false;
+  float sigma_ = 0;  // typical of a leaf's residuals
+  bool by_distance_ = false;
 };
 
 // The run of codes on a locked and checked code page.

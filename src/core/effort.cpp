@@ -56,12 +56,11 @@ std::ptrdiff_t first_below(const float* scores, std::ptrdiff_t size, float score
 
 EffortGrid::EffortGrid(std::span<const std::uint32_t> limits, std::span<const float> recalls,
                        std::span<const std::uint32_t> candidates, std::span<const float> margins,
-                       bool whole_margins, const SearchCost& cost)
+                       const SearchCost& cost)
     : limits_(limits.begin(), limits.end()),
       recalls_(recalls.begin(), recalls.end()),
       candidates_(candidates.begin(), candidates.end()),
       margins_(margins.begin(), margins.end()),
-      whole_margins_(whole_margins),
       cost_(cost),
       margins_used_(candidates.size(), margins.size()),
       keep_(candidates.back()),
@@ -203,9 +202,7 @@ void EffortGrid::keep_rivals(std::size_t limit, const Effort& best, double recal
 // The effort between two neighbouring margins where their recall crosses the one wanted.
 Effort EffortGrid::between(const Effort& below, const Effort& above, double recall) const {
   const double rise = surely(above) - surely(below);
-  const double step = above.margin - below.margin;
-  double share = rise > 0 ? (recall - surely(below)) / rise : 1;
-  if (whole_margins_) share = std::min(1.0, (std::ceil(below.margin + share * step) - below.margin) / step);
+  const double share = rise > 0 ? (recall - surely(below)) / rise : 1;
   const auto blend = [share](double a, double b) { return a + share * (b - a); };
   return {.candidates = above.candidates,
           .margin = static_cast<float>(blend(below.margin, above.margin)),

@@ -1,10 +1,9 @@
 // Calibration: what recall a search reaches, and what it costs, for every pair of (candidates kept, stop
 // margin), measured in one pass over sample queries by replaying the search rule on the scores of each leaf.
 //
-// The rule replayed: leaves are visited by descending bound; before leaf p the search stops when its stop
-// value exceeds the margin. The stop value is (theta_K - bound_p) / unit, with theta_K the K-th best score so
-// far; for Euclidean distance, where a constant number of leaves does as well, it is p itself. Either way it
-// never falls as p grows, so one pass meets the stopping point of every pair.
+// The rule replayed: leaves are visited in their order; the search stops before the first one whose stop
+// value exceeds the margin. The stop value depends on the leaf and on theta_K, the K-th best score so far, so
+// one pass meets the stopping point of every pair.
 #pragma once
 
 #include <cstddef>
@@ -43,10 +42,9 @@ struct SearchCost {
 class EffortGrid {
  public:
   // `limits`: the k of recall@k, ascending. `recalls`: those that cheapest() will be asked for. `candidates`:
-  // values of K and `margins` of the margin, ascending. `whole_margins`: a margin between two of these is
-  // rounded up to a whole number.
+  // values of K and `margins` of the margin, ascending.
   EffortGrid(std::span<const std::uint32_t> limits, std::span<const float> recalls,
-             std::span<const std::uint32_t> candidates, std::span<const float> margins, bool whole_margins,
+             std::span<const std::uint32_t> candidates, std::span<const float> margins,
              const SearchCost& cost);
 
   // Starts a query which has `truths` known neighbours (fewer than k in a small table).
@@ -99,7 +97,6 @@ class EffortGrid {
   std::vector<float> recalls_;
   std::vector<std::uint32_t> candidates_;
   std::vector<float> margins_;
-  bool whole_margins_;
   SearchCost cost_;
   std::vector<std::size_t> margins_used_;  // per K: so many of the margins
   std::size_t keep_;                       // the largest K in use

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "core/simd_targets.hpp"
 
@@ -176,7 +177,7 @@ float squared_distance_i8(const float* q, const std::int8_t* v, float scale, std
 
 #if HWY_TARGET == HWY_SCALAR
 
-void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+void dot_i8_rows(const std::int8_t* levels, float scale, const std::int8_t* rows, std::size_t count,
                  std::size_t n, float* out) {
   for (std::size_t r = 0; r < count; ++r, rows += n) {
     std::int32_t sum = 0;
@@ -210,17 +211,19 @@ HWY_INLINE hn::Vec<Sums> sums_of_lanes(hn::Vec<Sums> a, hn::Vec<Sums> b, hn::Vec
                  hn::BitCast(d32, hn::InterleaveUpper(d64, ab, cd)));
 }
 
-// Rows of n >= lanes of D16. The last vector overlaps the one before; levels already counted are cleared.
+// The sums of four rows of n >= lanes of D16 at once. The last vector overlaps the one before; levels already
+// counted are cleared.
 template <class D16>
 class RowProducts {
  public:
-  RowProducts(const std::int16_t* levels, std::size_t n) : levels_(levels), n_(n) {
+  static constexpr std::size_t kLeast = hn::MaxLanes(D16());
+
+  RowProducts(const std::int8_t* levels, std::size_t n) : levels_(levels), n_(n) {
     const D16 d;
     const std::size_t left = n % hn::Lanes(d);
-    last_ = hn::IfThenZeroElse(hn::FirstN(d, hn::Lanes(d) - left), hn::LoadU(d, levels + n - hn::Lanes(d)));
+    last_ = hn::IfThenZeroElse(hn::FirstN(d, hn::Lanes(d) - left), load(levels + n - hn::Lanes(d)));
   }
 
-  // The sums of four rows.
   HWY_INLINE hn::Vec<Sums> four(const std::int8_t* const* rows) const {
     const D16 d;
     const D32 d32;
@@ -230,7 +233,7 @@ class RowProducts {
     for (std::size_t r = 0; r < 4; ++r) sums[r] = more[r] = hn::Zero(d32);
     std::size_t i = 0;
     for (; i + hn::Lanes(d) <= n_; i += hn::Lanes(d)) {
-      const auto levels = hn::LoadU(d, levels_ + i);
+      const auto levels = load(levels_ + i);
       HWY_UNROLL(4)
       for (std::size_t r = 0; r < 4; ++r) add(levels, rows[r] + i, sums[r], more[r]);
     }
@@ -247,28 +250,72 @@ class RowProducts {
  private:
   using D32 = hn::Repartition<std::int32_t, D16>;
 
-  static HWY_INLINE void add(hn::Vec<D16> levels, const std::int8_t* row, hn::Vec<D32>& sum,
-                             hn::Vec<D32>& more) {
-    const D16 d;
-    const auto values = hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::int8_t, D16>(), row));
-#if HWY_TARGET <= HWY_AVX3_DL
-    if constexpr (hn::MaxLanes(D16()) == 32) {
-      sum.raw = _mm512_dpwssd_epi32(sum.raw, levels.raw, values.raw);
-      return;
-    }
-#endif
-    sum = hn::ReorderWidenMulAccumulate(D32(), levels, values, sum, more);
+  static HWY_INLINE hn::Vec<D16> load(const std::int8_t* p) {
+    return hn::PromoteTo(D16(), hn::LoadU(hn::Rebind<std::int8_t, D16>(), p));
   }
 
-  const std::int16_t* levels_;
+  static HWY_INLINE void add(hn::Vec<D16> levels, const std::int8_t* row, hn::Vec<D32>& sum,
+                             hn::Vec<D32>& more) {
+    sum = hn::ReorderWidenMulAccumulate(D32(), levels, load(row), sum, more);
+  }
+
+  const std::int8_t* levels_;
   std::size_t n_;
   hn::Vec<D16> last_;
 };
 
-template <class D16>
-HWY_INLINE void dot_rows(D16 /*d*/, const std::int16_t* levels, float scale, const std::int8_t* rows,
-                         std::size_t count, std::size_t n, float* out) {
-  const RowProducts<D16> products(levels, n);
+#if HWY_TARGET <= HWY_AVX3_DL
+
+// The same with the instruction that multiplies and adds up four neighbouring bytes (VNNI). It takes one
+// factor as unsigned, for which rows are raised by 128; what that adds depends on the levels alone.
+class QuadRowProducts {
+ public:
+  static constexpr std::size_t kLeast = 64;
+
+  QuadRowProducts(const std::int8_t* levels, std::size_t n) : levels_(levels), n_(n) {
+    const std::size_t left = n % kLeast;
+    const __mmask64 uncounted = left > 0 ? ~std::uint64_t{0} << (kLeast - left) : 0;
+    last_ = _mm512_maskz_loadu_epi8(uncounted, levels + n - kLeast);
+    excess_ = hn::Set(Sums(), 128 * std::accumulate(levels, levels + n, 0));
+  }
+
+  HWY_INLINE hn::Vec<Sums> four(const std::int8_t* const* rows) const {
+    __m512i sums[4];
+    HWY_UNROLL(4)
+    for (std::size_t r = 0; r < 4; ++r) sums[r] = _mm512_setzero_si512();
+    std::size_t i = 0;
+    for (; i + kLeast <= n_; i += kLeast) {
+      const __m512i levels = _mm512_loadu_si512(levels_ + i);
+      HWY_UNROLL(4)
+      for (std::size_t r = 0; r < 4; ++r) add(levels, rows[r] + i, sums[r]);
+    }
+    if (i < n_) {
+      HWY_UNROLL(4)
+      for (std::size_t r = 0; r < 4; ++r) add(last_, rows[r] + n_ - kLeast, sums[r]);
+    }
+    const hn::Full512<std::int32_t> d;
+    const auto total = [d](__m512i sum) HWY_ATTR { return add_blocks(d, hn::Vec<decltype(d)>{sum}); };
+    return hn::Sub(sums_of_lanes(total(sums[0]), total(sums[1]), total(sums[2]), total(sums[3])), excess_);
+  }
+
+ private:
+  static HWY_INLINE void add(__m512i levels, const std::int8_t* row, __m512i& sum) {
+    const __m512i raised = _mm512_xor_si512(_mm512_loadu_si512(row), _mm512_set1_epi8(-128));
+    sum = _mm512_dpbusd_epi32(sum, raised, levels);
+  }
+
+  const std::int8_t* levels_;
+  std::size_t n_;
+  __m512i last_;
+  hn::Vec<Sums> excess_;
+};
+
+#endif  // HWY_TARGET <= HWY_AVX3_DL
+
+template <class Products>
+HWY_INLINE void dot_rows(const std::int8_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+                         std::size_t n, float* out) {
+  const Products products(levels, n);
   const hn::Full128<float> df;
   for (std::size_t r = 0; r < count; r += 4) {
     const std::int8_t* four[4];
@@ -284,18 +331,21 @@ HWY_INLINE void dot_rows(D16 /*d*/, const std::int16_t* levels, float scale, con
   }
 }
 
-void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+void dot_i8_rows(const std::int8_t* levels, float scale, const std::int8_t* rows, std::size_t count,
                  std::size_t n, float* out) {
-  const hn::ScalableTag<std::int16_t> wide;
-  const hn::Full128<std::int16_t> narrow;
-  if (n >= hn::Lanes(wide)) return dot_rows(wide, levels, scale, rows, count, n, out);
-  if (n >= hn::Lanes(narrow)) return dot_rows(narrow, levels, scale, rows, count, n, out);
-  std::int16_t padded_levels[8] = {};
+#if HWY_TARGET <= HWY_AVX3_DL
+  if (n >= QuadRowProducts::kLeast) return dot_rows<QuadRowProducts>(levels, scale, rows, count, n, out);
+#endif
+  using Wide = RowProducts<hn::ScalableTag<std::int16_t>>;
+  using Narrow = RowProducts<hn::Full128<std::int16_t>>;
+  if (n >= Wide::kLeast) return dot_rows<Wide>(levels, scale, rows, count, n, out);
+  if (n >= Narrow::kLeast) return dot_rows<Narrow>(levels, scale, rows, count, n, out);
+  std::int8_t padded_levels[Narrow::kLeast] = {};
   std::copy_n(levels, n, padded_levels);
   for (std::size_t r = 0; r < count; ++r, rows += n) {
-    std::int8_t row[8] = {};
+    std::int8_t row[Narrow::kLeast] = {};
     std::copy_n(rows, n, row);
-    dot_rows(narrow, padded_levels, scale, row, 1, 8, out + r);
+    dot_rows<Narrow>(padded_levels, scale, row, 1, Narrow::kLeast, out + r);
   }
 }
 
@@ -501,26 +551,19 @@ float dot_i8(const float* q, const std::int8_t* v, std::size_t n) {
   return HWY_DYNAMIC_DISPATCH(dot_i8)(q, v, n);
 }
 
-float quantize_query(const float* q, std::size_t n, std::int16_t* levels) {
-  constexpr double kMostLevels = 1 << 24;  // sum |level| * 128 fits 32 bits
-  double sum = 0;
+float quantize_query(const float* q, std::size_t n, std::int8_t* levels) {
   float largest = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const float magnitude = std::fabs(q[i]);
-    sum += magnitude;
-    largest = std::max(largest, magnitude);
-  }
-  // Rounding adds less than one level to each; the millionth covers what float loses.
-  const double least = std::max(largest / 32767.0, sum / (kMostLevels - 2 * static_cast<double>(n)));
-  const float scale = std::max(static_cast<float>(least * (1 + 1e-6)), std::numeric_limits<float>::min());
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(q[i]));
+  const float scale = std::max(largest / 127, std::numeric_limits<float>::min());
   const float inverse = 1 / scale;
   // Rounded by truncation, which compilers turn into vectors; lrintf() they call for each component.
   for (std::size_t i = 0; i < n; ++i)
-    levels[i] = static_cast<std::int16_t>(q[i] * inverse + std::copysign(0.5F, q[i]));
+    levels[i] =
+        static_cast<std::int8_t>(static_cast<std::int32_t>(q[i] * inverse + std::copysign(0.5F, q[i])));
   return scale;
 }
 
-void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+void dot_i8_rows(const std::int8_t* levels, float scale, const std::int8_t* rows, std::size_t count,
                  std::size_t n, float* out) {
   HWY_DYNAMIC_DISPATCH(dot_i8_rows)(levels, scale, rows, count, n, out);
 }

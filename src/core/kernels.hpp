@@ -31,14 +31,13 @@ bool all_finite(const float* a, std::size_t n);
 // sum q[i] * v[i], accumulated in float. The rounding error is at most (n + 8) * 2^-24 * sum |q[i] v[i]|.
 float dot_i8(const float* q, const std::int8_t* v, std::size_t n);
 
-// A query for dot_i8_rows(): n <= kMaxDimensions finite floats as multiples of a scale, which is returned and
-// positive. |q[i] - scale * levels[i]| <= scale * 0.51, and scale is the least for which levels fit 16 bits
-// and no sum of products exceeds 32.
-float quantize_query(const float* q, std::size_t n, std::int16_t* levels);
+// A query for dot_i8_rows(): n <= kMaxDimensions finite floats as multiples, from -127 to 127, of a scale,
+// which is returned and positive. |q[i] - scale * levels[i]| <= scale * 0.51.
+float quantize_query(const float* q, std::size_t n, std::int8_t* levels);
 
 // out[r] = scale * sum levels[i] * row r[i] for `count` rows of n lying back to back. The sums are exact:
 // every instruction set gives the same bits.
-void dot_i8_rows(const std::int16_t* levels, float scale, const std::int8_t* rows, std::size_t count,
+void dot_i8_rows(const std::int8_t* levels, float scale, const std::int8_t* rows, std::size_t count,
                  std::size_t n, float* out);
 
 // sum (q[i] - scale * v[i])^2, accumulated in float.

@@ -406,7 +406,7 @@ void rotate(RotationKind kind, std::span<const float> matrix, std::span<const fl
       for (std::size_t i = 0; i < in.size(); ++i) out[i] = in[static_cast<std::size_t>(matrix[i])];
       break;
     case RotationKind::kRotation: {
-      std::int16_t levels[kMaxDimensions];
+      std::int8_t levels[kMaxDimensions];
       const float scale = quantize_query(in.data(), in.size(), levels);
       dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(),
                   in.size(), out.data());

@@ -27,11 +27,12 @@ struct Query {
   std::size_t truths;
 };
 
-// How a search decides: by the K-th best score, or by the number of leaves visited.
+// How a search decides: in spreads that are equal, or differ from leaf to leaf, so that stop values may fall.
 struct Rule {
-  bool by_count;
+  bool spreads_differ;
   float stop_value(std::size_t leaf, float bound, float threshold) const {
-    return by_count ? static_cast<float>(leaf) : (threshold - bound) / 0.5F;
+    const float spread = spreads_differ && leaf % 3 == 1 ? 2 : 0.5F;
+    return (threshold - bound) / spread + 0.3F * std::log1p(static_cast<float>(leaf));
   }
 };
 
@@ -43,8 +44,8 @@ struct Pairs {
 
 constexpr float kRecalls[] = {0.0F, 0.3F, 0.5F, 0.7F, 0.8F, 0.9F, 0.95F, 0.99F, 1.0F};
 
-EffortGrid make_grid(const Pairs& pairs, const Rule& rule) {
-  return EffortGrid(pairs.limits, kRecalls, pairs.candidates, pairs.margins, rule.by_count, kCost);
+EffortGrid make_grid(const Pairs& pairs) {
+  return EffortGrid(pairs.limits, kRecalls, pairs.candidates, pairs.margins, kCost);
 }
 
 float kth_best(std::vector<float> scores, std::size_t k) {
@@ -122,12 +123,12 @@ double surely(const Effort& e) {
   return e.recall - std::max(0.5 * e.standard_error, 2 * e.standard_error - 0.0075);
 }
 
-// The effort on the line between two that reaches a recall, at a whole margin where it must be.
-Effort crossing(const Effort& below, const Effort& above, double recall, bool whole_margins) {
+// The effort on the line between two that reaches a recall.
+Effort crossing(const Effort& below, const Effort& above, double recall) {
   const double rise = surely(above) - surely(below);
-  double margin = rise > 0 ? below.margin + (recall - surely(below)) / rise * (above.margin - below.margin)
-                           : above.margin;
-  if (whole_margins) margin = std::min<double>(std::ceil(margin), above.margin);
+  const double margin = rise > 0
+                            ? below.margin + (recall - surely(below)) / rise * (above.margin - below.margin)
+                            : above.margin;
   const double share = (margin - below.margin) / (above.margin - below.margin);
   const auto at = [share](double a, double b) { return (1 - share) * a + share * b; };
   return {above.candidates,
@@ -139,7 +140,7 @@ Effort crossing(const Effort& below, const Effort& above, double recall, bool wh
 }
 
 // The least effort for a recall among all pairs, margins ascending for each number of candidates.
-Effort least(const std::vector<Effort>& all, double recall, bool whole_margins) {
+Effort least(const std::vector<Effort>& all, double recall) {
   std::vector<Effort> reaching;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const bool first = i == 0 || all[i - 1].candidates != all[i].candidates;
@@ -147,7 +148,7 @@ Effort least(const std::vector<Effort>& all, double recall, bool whole_margins) 
     if (first) {
       reaching.push_back(all[i]);
     } else if (surely(all[i - 1]) < recall) {
-      reaching.push_back(crossing(all[i - 1], all[i], recall, whole_margins));
+      reaching.push_back(crossing(all[i - 1], all[i], recall));
     }
   }
   if (reaching.empty()) {
@@ -160,7 +161,7 @@ Effort least(const std::vector<Effort>& all, double recall, bool whole_margins) 
 
 // Every pair, and the choice for some targets.
 void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, const Pairs& pairs) {
-  EffortGrid grid = make_grid(pairs, rule);
+  EffortGrid grid = make_grid(pairs);
   for (const Query& query : queries) replay(grid, query, rule);
   for (std::size_t l = 0; l < pairs.limits.size(); ++l) {
     std::vector<Effort> all;
@@ -184,12 +185,9 @@ void expect_as_searched(const std::vector<Query>& queries, const Rule& rule, con
     for (std::size_t target = 0; target < std::size(kRecalls); ++target) {
       SCOPED_TRACE(kRecalls[target]);
       const Effort got = grid.cheapest(l, target);
-      const Effort want = least(all, kRecalls[target], rule.by_count);
+      const Effort want = least(all, kRecalls[target]);
       ASSERT_NEAR(kCost.of(got), kCost.of(want), 1e-6);
       ASSERT_NEAR(got.recall, want.recall, 1e-9);
-      if (rule.by_count) {
-        ASSERT_EQ(got.margin, std::ceil(got.margin));
-      }
     }
   }
 }
@@ -234,7 +232,7 @@ const Pairs kPairs = {.limits = {1, 10, 40},
 
 class EffortGridTest : public testing::TestWithParam<bool> {
  protected:
-  Rule rule() const { return {.by_count = GetParam()}; }
+  Rule rule() const { return {.spreads_differ = GetParam()}; }
 };
 
 TEST_P(EffortGridTest, AsSearched) {
@@ -309,8 +307,8 @@ TEST_P(EffortGridTest, OneLimit) {
 // hangs on so few queries that those which come later may call for another K.)
 TEST_P(EffortGridTest, Narrowed) {
   std::mt19937 random(7);
-  EffortGrid whole = make_grid(kPairs, rule());
-  EffortGrid narrowed = make_grid(kPairs, rule());
+  EffortGrid whole = make_grid(kPairs);
+  EffortGrid narrowed = make_grid(kPairs);
   constexpr std::size_t kQueries = 1000;
   for (std::size_t i = 1; i <= kQueries; ++i) {
     const Query query = random_query(random, 25, 60, 40, 0);
@@ -344,8 +342,9 @@ TEST_P(EffortGridTest, Narrowed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, EffortGridTest, testing::Bool(),
-                         [](const auto& param_info) { return param_info.param ? "ByCount" : "ByThreshold"; });
+INSTANTIATE_TEST_SUITE_P(Rules, EffortGridTest, testing::Bool(), [](const auto& param_info) {
+  return param_info.param ? "SpreadsDiffer" : "EqualSpreads";
+});
 
 }  // namespace
 }  // namespace scann

@@ -177,7 +177,7 @@ void dot_i8_rows_kernel(benchmark::State& state) {
   std::vector<std::int8_t> rows(dims * count);
   std::size_t i = 0;
   for (std::int8_t& level : rows) level = static_cast<std::int8_t>(i++ * 37);
-  std::vector<std::int16_t> levels(dims);
+  std::vector<std::int8_t> levels(dims);
   std::vector<float> dots(count);
   for (auto _ : state) {
     const float scale = quantize_query(q.data(), dims, levels.data());

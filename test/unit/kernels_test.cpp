@@ -104,7 +104,7 @@ TEST(Kernels, ManyRowsOfLevels) {
       for (const float magnitude : {1.0F, 1e-30F, 1e30F}) {
         std::vector<float> q = normals(n, 6);
         for (float& x : q) x *= magnitude;
-        std::vector<std::int16_t> levels(n);
+        std::vector<std::int8_t> levels(n);
         const float scale = quantize_query(q.data(), n, levels.data());
         ASSERT_GT(scale, 0);
         for (std::size_t i = 0; i < n; ++i)
@@ -133,7 +133,7 @@ TEST(Kernels, ManyRowsOfTheLargestLevels) {
         for (const float x : {-1.0F, 1.0F, -3e38F, 1e-40F, 0.0F}) {
           const std::vector<float> q(n, x);
           const std::vector<std::int8_t> rows(2 * n, static_cast<std::int8_t>(level));
-          std::vector<std::int16_t> levels(n);
+          std::vector<std::int8_t> levels(n);
           const float scale = quantize_query(q.data(), n, levels.data());
           float out[2];
           dot_i8_rows(levels.data(), scale, rows.data(), 2, n, out);
