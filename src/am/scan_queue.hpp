@@ -46,7 +46,7 @@ class RowQueue {
 // ended, so that memory stays bounded however many rows there are.
 class BoundedPass {
  public:
-  explicit BoundedPass(RowQueue& queue) : rows_(queue.rows_) {}
+  explicit BoundedPass(RowQueue& queue) : queue_(queue), rows_(queue.rows_) {}
 
   // Starts the first pass; `bytes` of memory may be used.
   void restart(std::size_t bytes) {
@@ -70,7 +70,7 @@ class BoundedPass {
   // Makes the queue a heap of what was collected.
   void finish() {
     if (truncated_) trim();
-    std::make_heap(rows_.begin(), rows_.end(), row_after);
+    queue_.arrange();
   }
   // Whether rows lie behind what this pass kept.
   bool truncated() const { return truncated_; }
@@ -91,7 +91,8 @@ class BoundedPass {
     rows_.resize(keep);
   }
 
-  PallocArray<RankedRow>& rows_;
+  RowQueue& queue_;
+  PallocArray<RankedRow>& rows_;  // of the queue
   std::size_t capacity_ = 0;
   RankedRow floor_{};    // rows up to here were collected by earlier passes
   RankedRow ceiling_{};  // rows beyond are left to later passes

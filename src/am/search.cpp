@@ -56,19 +56,6 @@ void Query::prepare(const Model& model, std::span<const float> vector) {
   table_ = build_lookup_table(model.shape, model.codewords, rotated_, scratch_, entries_);
 }
 
-void Query::score_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
-  if (by_distance_) {
-    for (std::uint32_t p = first; p < end; ++p) {
-      leaf_scores_[p] = -0.5F * squared_distance_i8(vector_.data(), model.centroid(p),
-                                                    model.partitions[p].scale, vector_.size());
-    }
-    return;
-  }
-  dot_i8_rows(levels_.data(), level_, model.centroid(first), end - first, vector_.size(),
-              leaf_scores_.data() + first);
-  for (std::uint32_t p = first; p < end; ++p) leaf_scores_[p] *= model.partitions[p].scale;
-}
-
 // What the scores of a group's leaves would be if centroids spread around their centre alike in all
 // directions.
 Query::GroupScores Query::scores_of_group(const Model& model, std::size_t number) const {
@@ -93,10 +80,19 @@ RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
 }
 
 void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
-  score_leaves(model, first, end);
+  const Partition* leaves = model.partitions.data();
+  if (by_distance_) {
+    for (std::uint32_t p = first; p < end; ++p) {
+      leaf_bounds_[p] = leaf_scores_[p] =
+          -0.5F * squared_distance_i8(vector_.data(), model.centroid(p), leaves[p].scale, vector_.size());
+    }
+    return;
+  }
+  dot_i8_rows(levels_.data(), level_, model.centroid(first), end - first, vector_.size(),
+              leaf_scores_.data() + first);
   for (std::uint32_t p = first; p < end; ++p) {
-    const float reach = by_distance_ ? 0 : kLeafSigmas * model.partitions[p].sigma;
-    leaf_bounds_[p] = leaf_scores_[p] + reach;
+    leaf_scores_[p] *= leaves[p].scale;
+    leaf_bounds_[p] = leaf_scores_[p] + kLeafSigmas * leaves[p].sigma;
   }
 }
 
@@ -164,9 +160,9 @@ void Query::open_groups(const Model& model) {
   }
 }
 
-// Of Euclidean distance the bound is that of the centroid, -||q - c||^2 / 2, without what residuals add: of
-// <q - c, r> - ||r||^2 / 2 the mean is -d sigma^2 / 2, and the variance sigma^2 (||q - c||^2 + d sigma^2 /
-// 2).
+// Of Euclidean distance the bound is the centroid's score, -||q - c||^2 / 2. What a residual adds to that,
+// <q - c, r> - ||r||^2 / 2, has the mean -d sigma^2 / 2 and the variance sigma^2 (||q - c||^2 + d sigma^2 /
+// 2), were residuals Gaussian.
 NextLeaf Query::judge(std::uint32_t partition, float bound, std::size_t position) const {
   const float half_square =
       by_distance_ ? 0.5F * static_cast<float>(vector_.size()) * sigma_ * sigma_ : 0;  // of a residual

@@ -58,7 +58,6 @@ class Query {
   float base(const Model& model, std::size_t partition) const;
 
  private:
-  void score_leaves(const Model& model, std::uint32_t first, std::uint32_t end);
   struct GroupScores {
     float mean;
     float deviation;

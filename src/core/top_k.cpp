@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <numeric>
@@ -16,6 +17,26 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h:
 #include "hwy/highway.h"
+
+#ifndef SCANN_CORE_TOP_K_CPP_
+#define SCANN_CORE_TOP_K_CPP_
+namespace scann {
+namespace {
+
+// An integer that orders as the score does; both zeros are one.
+inline std::int32_t key_of(float score) {
+  const auto bits = std::bit_cast<std::int32_t>(score + 0.0F);
+  return bits < 0 ? bits ^ std::numeric_limits<std::int32_t>::max() : bits;
+}
+
+// An unsigned integer that orders as the key does.
+inline std::uint64_t raised(std::int32_t key) {
+  return static_cast<std::uint64_t>(std::int64_t{key} - std::numeric_limits<std::int32_t>::min());
+}
+
+}  // namespace
+}  // namespace scann
+#endif  // SCANN_CORE_TOP_K_CPP_
 
 HWY_BEFORE_NAMESPACE();
 namespace scann::HWY_NAMESPACE {
@@ -62,6 +83,47 @@ std::int32_t kth_greatest(const std::int32_t* keys, std::size_t n, std::size_t k
   return least;
 }
 
+// keys[i] = key_of(values[i]), but no more than `most`. Returns the least.
+std::int32_t make_keys(const float* values, std::size_t n, std::int32_t most, std::int32_t* keys) {
+  const hn::ScalableTag<std::int32_t> d;
+  const hn::RebindToFloat<decltype(d)> df;
+  const auto limit = hn::Set(d, most);
+  const auto magnitude = hn::Set(d, std::numeric_limits<std::int32_t>::max());
+  auto least = limit;
+  std::size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
+    const auto bits = hn::BitCast(d, hn::Add(hn::LoadU(df, values + i), hn::Zero(df)));
+    const auto key = hn::Min(hn::Xor(bits, hn::And(hn::ShiftRight<31>(bits), magnitude)), limit);
+    hn::StoreU(key, d, keys + i);
+    least = hn::Min(least, key);
+  }
+  std::int32_t result = hn::GetLane(hn::MinOfLanes(d, least));
+  for (; i < n; ++i) result = std::min(result, keys[i] = std::min(key_of(values[i]), most));
+  return result;
+}
+
+// Writes the keys from `floor` to below `ceiling`, each above the complement of its index and raised to be
+// unsigned. Returns how many. `keys` are padded to whole vectors.
+std::size_t collect(const std::int32_t* keys, std::size_t n, std::int32_t floor, std::int32_t ceiling,
+                    std::uint64_t* out) {
+  const hn::ScalableTag<std::int32_t> d;
+  const auto least = hn::Set(d, floor);
+  const auto end = hn::Set(d, ceiling);
+  std::uint64_t* to = out;
+  for (std::size_t i = 0; i < n; i += hn::Lanes(d)) {
+    const auto key = hn::LoadU(d, keys + i);
+    std::uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, hn::AndNot(hn::Lt(key, least), hn::Lt(key, end)), bytes);
+    std::uint64_t lanes;
+    std::memcpy(&lanes, bytes, sizeof(lanes));
+    for (; lanes != 0; lanes &= lanes - 1) {
+      const std::size_t index = i + static_cast<std::size_t>(std::countr_zero(lanes));
+      if (index < n) *to++ = raised(keys[index]) << 32 | ~static_cast<std::uint32_t>(index);
+    }
+  }
+  return static_cast<std::size_t>(to - out);
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace scann::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -70,6 +132,8 @@ HWY_AFTER_NAMESPACE();
 namespace scann {
 
 HWY_EXPORT(kth_greatest);
+HWY_EXPORT(make_keys);
+HWY_EXPORT(collect);
 
 namespace {
 
@@ -80,12 +144,6 @@ struct Better {
     return std::tie(a.run, a.index) < std::tie(b.run, b.index);
   }
 };
-
-// An integer that orders as the score does; both zeros are one.
-std::int32_t key_of(float score) {
-  const auto bits = std::bit_cast<std::int32_t>(score + 0.0F);
-  return bits < 0 ? bits ^ std::numeric_limits<std::int32_t>::max() : bits;
-}
 
 float score_of_key(std::int32_t key) {
   return std::bit_cast<float>(key < 0 ? key ^ std::numeric_limits<std::int32_t>::max() : key);
@@ -143,11 +201,8 @@ BestFirst::BestFirst(std::span<const float> values, std::span<std::uint64_t> mem
       keys_(new (memory.data() + values.size()) std::int32_t[padded_keys(values.size())]),
       size_(values.size()),
       floor_(std::numeric_limits<std::int32_t>::max()),
-      least_(std::numeric_limits<std::int32_t>::max()) {
-  for (std::size_t i = 0; i < size_; ++i) {
-    keys_[i] = std::min(key_of(values[i]), floor_ - 1);  // below the first batch's ceiling, were it NaN
-    least_ = std::min(least_, keys_[i]);
-  }
+      // Below the first batch's ceiling, were a value NaN.
+      least_(HWY_DYNAMIC_DISPATCH(make_keys)(values.data(), size_, floor_ - 1, keys_)) {
   std::fill_n(keys_ + size_, padded_keys(size_) - size_, std::numeric_limits<std::int32_t>::min());
 }
 
@@ -158,16 +213,8 @@ void BestFirst::refill() {
                                  ? least_
                                  : HWY_DYNAMIC_DISPATCH(kth_greatest)(
                                        keys_, padded_keys(size_), chosen_ + next_batch_, least_, ceiling - 1);
-  const std::int32_t* keys = keys_;
-  std::uint64_t* end = batch_;
-  for (std::size_t i = 0, n = size_; i < n; ++i) {
-    const auto key =
-        static_cast<std::uint64_t>(std::int64_t{keys[i]} - std::numeric_limits<std::int32_t>::min());
-    *end = key << 32 | ~static_cast<std::uint32_t>(i);
-    end += keys[i] >= floor && keys[i] < ceiling ? 1 : 0;
-  }
-  std::sort(batch_, end);
-  batch_size_ = static_cast<std::size_t>(end - batch_);
+  batch_size_ = HWY_DYNAMIC_DISPATCH(collect)(keys_, size_, floor, ceiling, batch_);
+  std::sort(batch_, batch_ + batch_size_);
   chosen_ += batch_size_;
   next_batch_ *= 2;
   floor_ = floor;
