@@ -172,7 +172,7 @@ NextLeaf Query::judge(std::uint32_t partition, float bound, std::size_t position
           .promise = bound - half_square,
           .inverse_spread = 1 / std::max(spread, std::numeric_limits<float>::min()),
           .position_penalty = (by_distance_ ? kPositionWeightByDistance : kPositionWeight) *
-                              std::log1p(static_cast<float>(position))};
+                              std::log(static_cast<float>(position + 1))};
 }
 
 NextLeaf Query::next_leaf(const Model& model) {
