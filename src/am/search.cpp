@@ -160,9 +160,9 @@ void Query::open_groups(const Model& model) {
   }
 }
 
-// Of Euclidean distance the bound is the centroid's score, -||q - c||^2 / 2. What a residual adds to that,
-// <q - c, r> - ||r||^2 / 2, has the mean -d sigma^2 / 2 and the variance sigma^2 (||q - c||^2 + d sigma^2 /
-// 2), were residuals Gaussian.
+// Of Euclidean distance the bound is the centroid's score, -||q - c||^2 / 2. To that a residual adds
+// <q - c, r> - ||r||^2 / 2, with the mean -d sigma^2 / 2 and, were residuals Gaussian, the variance
+// sigma^2 (||q - c||^2 + d sigma^2 / 2).
 NextLeaf Query::judge(std::uint32_t partition, float bound, std::size_t position) const {
   const float half_square =
       by_distance_ ? 0.5F * static_cast<float>(vector_.size()) * sigma_ * sigma_ : 0;  // of a residual
