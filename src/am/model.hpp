@@ -17,7 +17,7 @@ inline constexpr uint32 kMetaMagic = 0x5CA22A4D;
 // How much a search must do to reach a recall, found by calibration (calibrate.hpp).
 struct SearchEffort {
   float recall;       // mean recall measured at this effort
-  float margin;       // stop where Query::stop_value() exceeds this
+  float margin;       // stop where NextLeaf::stop_value() exceeds this
   uint32 candidates;  // K: candidates re-ordered by their int8 vectors
   float codes;        // mean number of codes scored
 };
@@ -47,7 +47,8 @@ struct MetaPage {
   float threshold;        // T of the score-aware loss, absolute; 0 = isotropic
   float effective_dims;
   float mean_norm;
-  float mean_sigma;   // mean over partitions, weighted by rows: the unit of SearchEffort::margin
+  float mean_sigma;   // mean over partitions, weighted by rows: what the unit of SearchEffort::margin follows
+                      // from
   float term_offset;  // Euclidean terms: value = term_offset + term_step * stored
   float term_step;
   BlockNumber root;        // head of the root list; invalid while dims is 0
@@ -98,6 +99,9 @@ struct Model {
   std::span<const PartitionGroup> groups;
   const float* group_centers;  // groups x dims: means of decoded centroids
   RecentBuffers buffers;       // of the blocks that existed when the model was read
+  // growth_since_calibration(), and with how many blocks it was measured.
+  mutable double growth = 1;
+  mutable BlockNumber growth_blocks = 0;
 
   bool has_codes() const { return meta.dims_per_block > 0; }
   const std::int8_t* centroid(std::size_t partition) const { return centroids + partition * meta.dims; }

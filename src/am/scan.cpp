@@ -282,8 +282,7 @@ class Scan {
 
   // Among more rows than calibration saw, as many more come between the wanted ones by their codes alone.
   void follow_growth(const Model& model, double rows) {
-    const double growth =
-        static_cast<double>(RelationGetNumberOfBlocks(index_)) / std::max(1U, model.meta.blocks);
+    const double growth = growth_since_calibration(index_, model);
     const double between = std::max(0.0, plan_.candidates - rows);
     if (growth <= 1) return;
     plan_.candidates +=

@@ -52,7 +52,7 @@ void Query::prepare(const Model& model, std::span<const float> vector) {
   if (!model.has_codes()) return;
   if (model.meta.metric != Metric::kEuclidean)
     level_ = quantize_query(vector_.data(), vector_.size(), levels_.data());
-  rotate(model.meta.rotation, model.rotation, vector_, rotated_);
+  rotate_query(model.meta.rotation, model.rotation, vector_, rotated_);
   table_ = build_lookup_table(model.shape, model.codewords, rotated_, scratch_, entries_);
 }
 
@@ -99,6 +99,7 @@ void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t 
 void Query::rank_leaves(const Model& model) {
   by_distance_ = model.meta.metric == Metric::kEuclidean;
   sigma_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
+  live_share_ = static_cast<float>(std::clamp(model.counted_rows / std::max(1U, model.meta.rows), 0.0, 1.0));
   heap_size_ = taken_ = 0;
   last_bound_ = std::numeric_limits<float>::infinity();
   if (is_flat(model)) {
@@ -172,7 +173,7 @@ NextLeaf Query::judge(std::uint32_t partition, float bound, std::size_t position
           .promise = bound - half_square,
           .inverse_spread = 1 / std::max(spread, std::numeric_limits<float>::min()),
           .position_penalty = (by_distance_ ? kPositionWeightByDistance : kPositionWeight) *
-                              std::log(static_cast<float>(position + 1))};
+                              std::log(1 + live_share_ * static_cast<float>(position))};
 }
 
 NextLeaf Query::next_leaf(const Model& model) {
@@ -285,6 +286,24 @@ SearchPlan plan_search(const Model& model, double recall, double limit) {
               std::min<double>(kMostCandidates, std::ceil(growth * effort.candidates))),
           .codes = growth * effort.codes,
           .recall = effort.recall};
+}
+
+double growth_since_calibration(Relation index, const Model& model) {
+  constexpr std::size_t kSampledLeaves = 16;
+  const BlockNumber blocks = RelationGetNumberOfBlocks(index);
+  if (blocks <= model.meta.blocks || model.partitions.empty()) return 1;
+  if (blocks == model.growth_blocks) return model.growth;
+  const std::size_t sampled = std::min(kSampledLeaves, model.partitions.size());
+  double counted = 0;
+  double now = 0;
+  for (std::size_t i = 0; i < sampled; ++i) {
+    const Partition& partition = model.partitions[i * model.partitions.size() / sampled];
+    const ListCounts counts = count_list(index, model.leaf, partition.head);
+    counted += partition.count;
+    now += static_cast<double>(counts.live());
+  }
+  model.growth_blocks = blocks;
+  return model.growth = now / std::max(1.0, counted) * model.counted_rows / std::max(1U, model.meta.rows);
 }
 
 }  // namespace scann::am

@@ -10,7 +10,8 @@
 
 namespace scann::am {
 
-// Leaves are ordered by <q,c> + kLeafSigmas * sigma * ||q||: how good their best row may well be.
+// Leaves are ordered by <q,c> + kLeafSigmas * sigma * ||q||, how good their best row may well be; for
+// Euclidean distance by that of their centroid.
 inline constexpr float kLeafSigmas = 5;
 
 // A leaf, or a group of leaves, waiting for its turn.
@@ -23,8 +24,8 @@ struct RankedLeaf {
 struct NextLeaf {
   std::uint32_t partition;
   std::uint32_t position;  // in the order: how many were taken before it
-  // How pointless it is to visit this leaf, given the K-th best score so far: by how many typical spreads of
-  // scores that exceeds what the leaf promises. The leaf's position adds to it.
+  // How little a visit promises, given the K-th best score so far: what that exceeds the leaf's promise by,
+  // in typical spreads of its scores, and a penalty for its position.
   float stop_value(float threshold) const {
     return (threshold - promise) * inverse_spread + position_penalty;
   }
@@ -95,7 +96,8 @@ class Query {
   float last_bound_ = 0;   // of the leaf taken last
   LookupTable table_{};
   double norm_ = 0;
-  float sigma_ = 0;  // typical of a leaf's residuals
+  float sigma_ = 0;       // typical of a leaf's residuals
+  float live_share_ = 1;  // of the rows that calibration saw: fewer lie in as many leaves
   bool by_distance_ = false;
 };
 
@@ -116,5 +118,9 @@ struct SearchPlan {
   double recall = 0;  // as calibrated
 };
 SearchPlan plan_search(const Model& model, double recall, double limit);
+
+// How many times as many rows there are as calibration saw, by the entries of some leaves; 1 where there are
+// not more blocks. Measured again when the number of blocks has changed.
+double growth_since_calibration(Relation index, const Model& model);
 
 }  // namespace scann::am

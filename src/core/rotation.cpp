@@ -396,8 +396,22 @@ std::size_t rotation_level_floats(RotationKind kind, std::size_t dims, std::size
   return kind == RotationKind::kRotation ? (coded_dims * dims + sizeof(float) - 1) / sizeof(float) : 0;
 }
 
-void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
-            std::span<float> out) {
+namespace {
+
+// out[i] += <component i, `in` in 8 bits>. Leaves in `in` what the 8 bits do not tell.
+void add_products(std::span<const float> matrix, std::span<float> in, std::span<float> out) {
+  std::int8_t levels[kMaxDimensions];
+  float products[kMaxComponents];
+  const float scale = quantize_query(in.data(), in.size(), levels);
+  dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(),
+              in.size(), products);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] += products[i] * matrix[i];
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] -= scale * static_cast<float>(levels[i]);
+}
+
+// `passes`: over the components, for 8 bits of `in` each.
+void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in, std::span<float> out,
+            int passes) {
   switch (kind) {
     case RotationKind::kNone:
       std::copy(in.begin(), in.end(), out.begin());
@@ -406,14 +420,25 @@ void rotate(RotationKind kind, std::span<const float> matrix, std::span<const fl
       for (std::size_t i = 0; i < in.size(); ++i) out[i] = in[static_cast<std::size_t>(matrix[i])];
       break;
     case RotationKind::kRotation: {
-      std::int8_t levels[kMaxDimensions];
-      const float scale = quantize_query(in.data(), in.size(), levels);
-      dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(),
-                  in.size(), out.data());
-      std::transform(out.begin(), out.end(), matrix.begin(), out.begin(), std::multiplies<>());
+      float rest[kMaxDimensions];
+      std::copy(in.begin(), in.end(), rest);
+      std::fill(out.begin(), out.end(), 0.0F);
+      for (int pass = 0; pass < passes; ++pass) add_products(matrix, {rest, in.size()}, out);
       break;
     }
   }
+}
+
+}  // namespace
+
+void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
+            std::span<float> out) {
+  rotate(kind, matrix, in, out, 2);
+}
+
+void rotate_query(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
+                  std::span<float> out) {
+  rotate(kind, matrix, in, out, 1);
 }
 
 }  // namespace scann

@@ -58,4 +58,8 @@ std::size_t rotation_level_floats(RotationKind kind, std::size_t dims, std::size
 void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
             std::span<float> out);
 
+// The same of a query, of which 8 bits do: what a look-up table makes of it is no finer.
+void rotate_query(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
+                  std::span<float> out);
+
 }  // namespace scann

@@ -201,6 +201,33 @@ TEST(ChooseBasis, RotatesSkewedSpectra) {
   }
 }
 
+// Beside one large component the others are still told apart.
+TEST(Rotate, TellsRowsFinerThanQueries) {
+  constexpr std::size_t kDims = 128;
+  const Rows rows = turned(gaussian_rows(power_law(kDims, 1.0), 6000), kDims);
+  const Choice choice = choose(rows, kDims, 4);
+  ASSERT_EQ(choice.basis.kind, RotationKind::kRotation);
+  Rows axes(kDims * kDims, 0.0F);
+  for (std::size_t k = 0; k < kDims; ++k) axes[k * kDims + k] = 1;
+  const std::size_t coded = choice.basis.dims;
+  const Rows columns = rotated(choice, axes, kDims);
+
+  std::vector<float> x(rows.begin(), rows.begin() + kDims);
+  x[5] = 50;
+  std::vector<float> fine(coded);
+  std::vector<float> rough(coded);
+  rotate(choice.basis.kind, choice.matrix, x, fine);
+  rotate_query(choice.basis.kind, choice.matrix, x, rough);
+  // A rounded component errs by half a step; the errors of all, by Cauchy-Schwarz.
+  const double most = 0.51 * 50 / 127 * std::sqrt(kDims) * 1.02;
+  for (std::size_t j = 0; j < coded; ++j) {
+    double exact = 0;
+    for (std::size_t k = 0; k < kDims; ++k) exact += double{x[k]} * columns[k * coded + j];
+    EXPECT_NEAR(rough[j], exact, most);
+    EXPECT_NEAR(fine[j], exact, most * 0.51 / 127 + 1e-4);
+  }
+}
+
 TEST(ChooseBasis, DropsWhatIsNotWorthCoding) {
   // Variances fall as i^-2: a few tens of components hold what 16 blocks can tell.
   constexpr std::size_t kDims = 600;
