@@ -38,7 +38,7 @@ constexpr std::size_t kQueriesForSome = 500;
 
 // Between two of them the margin is interpolated. Where residuals spread over few of many dimensions, a
 // query's neighbours lie many sigmas away along it: at 384 dimensions of text a recall of 0.95 takes a margin
-// of 4, which 50 candidates then suffice for (320 at 1.5).
+// of 4.4, with which 32 candidates suffice.
 constexpr float kMargins[] = {-4.0F, -3.0F, -2.5F, -2.0F, -1.5F, -1.25F, -1.0F, -0.75F, -0.5F, -0.25F,
                               0.0F,  0.25F, 0.5F,  0.75F, 1.0F,  1.25F,  1.5F,  1.75F,  2.0F,  2.25F,
                               2.5F,  2.75F, 3.0F,  3.5F,  4.0F,  4.5F,   5.0F,  5.5F,   6.0F,  7.0F,
