@@ -14,9 +14,9 @@ namespace {
 // How far above a target its recall is measured, in standard errors: about as many indexes miss it by chance
 // as search more codes than they need...
 constexpr double kSafety = 0.5;
-// ...but those that miss it by more than this are few.
-constexpr double kGreatestMiss = 0.0075;
-constexpr double kSafetyFromMiss = 2;
+// ...but those that miss it by more than this are few: one in 700 by chance.
+constexpr double kGreatestMiss = 0.01;
+constexpr double kSafetyFromMiss = 3;
 // narrow() keeps values of K that reach a recall at not much more than the least cost, the more the fewer
 // queries tell so, and the fewer of them may miss anything, ...
 double largest_excess(std::size_t queries, double recall) {

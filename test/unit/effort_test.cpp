@@ -120,7 +120,7 @@ void replay(EffortGrid& grid, const Query& query, const Rule& rule) {
 }
 
 double surely(const Effort& e) {
-  return e.recall - std::max(0.5 * e.standard_error, 2 * e.standard_error - 0.0075);
+  return e.recall - std::max(0.5 * e.standard_error, 3 * e.standard_error - 0.01);
 }
 
 // The effort on the line between two that reaches a recall.
