@@ -129,6 +129,15 @@ std::unique_ptr<Connection> Connect(const Options& options) {
   return connection;
 }
 
+Client::Client(const Entrant& entrant)
+    : connection(Connect(entrant.options)), statement(entrant.options, *connection, "measured") {
+  connection->Set(entrant.Setting(entrant.result.throughput.value));
+}
+
+void Client::Ask(const Matrix& queries, std::size_t i) const {
+  statement.Run(statement.Parameters(queries.row(i), i));
+}
+
 void Announce(const std::string& text) { std::cerr << "-- " << text << '\n'; }
 
 void Compare(const Options& options, Report& report) {

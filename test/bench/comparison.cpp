@@ -99,6 +99,18 @@ void WriteIndexes(std::ostream& out, const Comparison& c) {
   }
 }
 
+void WriteBesideInserts(std::ostream& out, const Comparison& c) {
+  if (!c.indexes.front().beside_inserts) return;
+  out << "\n### Queries beside inserts\n\n"
+      << "One client asks, with the setting above, while another inserts rows one by one.\n\n";
+  WriteHeader(out, {"index", "queries/s alone", "beside inserts", "share kept", "inserts/s meanwhile"});
+  for (const IndexResult& index : c.indexes) {
+    const BesideInserts& beside = *index.beside_inserts;
+    WriteRow(out, {index.contender.name, Thousands(beside.queries_alone), Thousands(beside.queries),
+                   Fixed(100 * beside.queries / beside.queries_alone, 0) + "%", Thousands(beside.inserts)});
+  }
+}
+
 void WriteAtRecall(std::ostream& out, const Comparison& c, double recall) {
   const IndexResult& first = c.indexes.front();
   const Point* reference = PointReaching(first, recall);
@@ -208,6 +220,12 @@ std::vector<Field> IndexFields(const Comparison& c, const IndexResult& index) {
                                       {"clients", std::to_string(c.clients)},
                                       {"clients_queries_per_second", Fixed(throughput.clients, 1)}};
   out.insert(out.end(), figures.begin(), figures.end());
+  const auto beside = [&](double BesideInserts::*rate) {
+    return index.beside_inserts ? Fixed((*index.beside_inserts).*rate, 1) : "";
+  };
+  out.push_back({"queries_alone_per_second", beside(&BesideInserts::queries_alone)});
+  out.push_back({"queries_beside_inserts_per_second", beside(&BesideInserts::queries)});
+  out.push_back({"inserts_beside_queries_per_second", beside(&BesideInserts::inserts)});
   for (const double recall : kRecalls) {
     const Point* point = PointReaching(index, recall);
     const std::string at = "_at_" + Fixed(recall, 2);
@@ -291,6 +309,7 @@ void WriteComparison(const Comparison& comparison, const std::string& directory)
   WriteFile(base + ".md", [&](std::ostream& out) {
     WriteCircumstances(out, comparison);
     WriteIndexes(out, comparison);
+    WriteBesideInserts(out, comparison);
     WriteTargets(out, comparison);
     WriteSweeps(out, comparison);
   });

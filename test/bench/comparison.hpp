@@ -31,6 +31,13 @@ struct Throughput {
   double clients = 0;     // of several together
 };
 
+// What one client and another, which inserts, do in a second while each works as fast as it can.
+struct BesideInserts {
+  double queries_alone = 0;  // while there is no other
+  double queries = 0;
+  double inserts = 0;
+};
+
 struct IndexResult {
   Contender contender;
   BuiltIndex built;
@@ -40,6 +47,7 @@ struct IndexResult {
   double first_query = 0;            // of a new connection, microseconds, median
   double inserts_per_second = 0;     // 0: none were made
   std::optional<double> insert_cpu;  // microseconds of the server process a row
+  std::optional<BesideInserts> beside_inserts;
 };
 
 struct Comparison {

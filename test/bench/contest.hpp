@@ -47,6 +47,16 @@ struct Contest {
 // A connection with the settings that are the same for all.
 std::unique_ptr<Connection> Connect(const Options& options);
 
+// A new connection that is ready to run the entrant's query with its usual setting.
+struct Client {
+  explicit Client(const Entrant& entrant);
+  // Asks query number `i`.
+  void Ask(const Matrix& queries, std::size_t i) const;
+
+  std::unique_ptr<Connection> connection;
+  Statement statement;
+};
+
 // Shows on standard error what is being done.
 void Announce(const std::string& text);
 
@@ -57,7 +67,8 @@ void MeasureQueries(Contest& contest, std::vector<Entrant>& entrants);
 // The first query of new connections, and queries per second of one and of several.
 void MeasureConnections(const Contest& contest, std::vector<Entrant>& entrants);
 
-// Rows held out of the load, one a transaction. The tables are changed.
+// Rows held out of the load, one a transaction; then queries while another connection inserts such rows. The
+// tables are changed.
 void MeasureInserts(const Contest& contest, std::vector<Entrant>& entrants);
 
 }  // namespace bench

@@ -1,8 +1,11 @@
-// Measures new connections, several clients at a time, and inserts.
+// Measures new connections, several clients at a time, and inserts, alone and beside queries.
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <functional>
+#include <numeric>
 #include <thread>
+#include <utility>
 
 #include "contest.hpp"
 #include "load.hpp"
@@ -21,18 +24,8 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// A new connection that is ready to run the entrant's query with the setting's `value`.
-struct Client {
-  Client(const Entrant& entrant, const std::string& value)
-      : connection(Connect(entrant.options)), statement(entrant.options, *connection, "measured") {
-    connection->Set(entrant.Setting(value));
-  }
-  std::unique_ptr<Connection> connection;
-  Statement statement;
-};
-
-double FirstQuery(const Contest& contest, const Entrant& entrant, const std::string& value, std::size_t i) {
-  const Client client(entrant, value);
+double FirstQuery(const Contest& contest, const Entrant& entrant, std::size_t i) {
+  const Client client(entrant);
   ShareProcessor(*client.connection, 0);
   const auto parameters = client.statement.Parameters(contest.data.queries.row(i), i);
   const auto start = Clock::now();
@@ -40,38 +33,96 @@ double FirstQuery(const Contest& contest, const Entrant& entrant, const std::str
   return SecondsSince(start) * 1e6;
 }
 
-// Queries per second of so many clients together.
-double MeasureClients(const Contest& contest, const Entrant& entrant, const std::string& value,
-                      std::size_t count) {
-  std::vector<std::unique_ptr<Client>> clients;
-  for (std::size_t i = 0; i < count; ++i) clients.push_back(std::make_unique<Client>(entrant, value));
-  std::vector<std::size_t> answered(count);
-  std::vector<std::exception_ptr> errors(count);
-  const Matrix& queries = contest.data.queries;
-  const auto work = [&](std::size_t i, Clock::time_point end) {
+// What a connection does again and again.
+struct Worker {
+  Connection& connection;
+  std::function<void(std::size_t)> step;  // called with 0, 1, 2, ...
+};
+
+// How many steps a second each does while all are at work, on threads and processors of their own.
+std::vector<double> WorkTogether(const std::vector<Worker>& workers) {
+  std::vector<std::size_t> done(workers.size());
+  std::vector<std::exception_ptr> errors(workers.size());
+  const auto work = [&](std::size_t w, Clock::time_point end) {
     try {
-      ShareProcessor(*clients[i]->connection, i);
-      for (std::size_t q = i * queries.rows() / count; Clock::now() < end; q = (q + 1) % queries.rows()) {
-        clients[i]->statement.Run(clients[i]->statement.Parameters(queries.row(q), q));
-        ++answered[i];
-      }
+      ShareProcessor(workers[w].connection, w);
+      for (; Clock::now() < end; ++done[w]) workers[w].step(done[w]);
     } catch (...) {
-      errors[i] = std::current_exception();
+      errors[w] = std::current_exception();
     }
   };
-  for (const auto& client : clients) client->statement.Run(client->statement.Parameters(queries.row(0), 0));
   const auto start = Clock::now();
   {
     std::vector<std::jthread> threads;
-    for (std::size_t i = 0; i < count; ++i) threads.emplace_back(work, i, start + kThroughputTime);
+    for (std::size_t w = 0; w < workers.size(); ++w) threads.emplace_back(work, w, start + kThroughputTime);
   }
   const double seconds = SecondsSince(start);
   for (const std::exception_ptr& error : errors) {
     if (error) std::rethrow_exception(error);
   }
-  std::size_t total = 0;
-  for (const std::size_t n : answered) total += n;
-  return static_cast<double>(total) / seconds;
+  std::vector<double> rates;
+  for (const std::size_t steps : done) rates.push_back(static_cast<double>(steps) / seconds);
+  return rates;
+}
+
+// Clients that have asked their first query, each of which goes on with another part of the queries.
+class Askers {
+ public:
+  Askers(const Contest& contest, const Entrant& entrant, std::size_t count) {
+    const Matrix& queries = contest.data.queries;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Client& client = *clients_.emplace_back(std::make_unique<Client>(entrant));
+      client.Ask(queries, 0);
+      const std::size_t first = i * queries.rows() / count;
+      workers_.push_back({*client.connection, [&client, &queries, first](std::size_t step) {
+                            client.Ask(queries, (first + step) % queries.rows());
+                          }});
+    }
+  }
+
+  const std::vector<Worker>& workers() const { return workers_; }
+
+ private:
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<Worker> workers_;
+};
+
+// Queries per second of so many clients together.
+double MeasureClients(const Contest& contest, const Entrant& entrant, std::size_t count) {
+  const Askers askers(contest, entrant, count);
+  const std::vector<double> rates = WorkTogether(askers.workers());
+  return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+// Queries and inserts per second of two connections at the same time. The rows to insert come again and
+// again, with ids from `next_id` on.
+std::pair<double, double> MeasureBesideInserts(const Contest& contest, const Entrant& entrant,
+                                               std::size_t& next_id) {
+  const Askers asker(contest, entrant, 1);
+  const auto connection = Connect(entrant.options);
+  const Inserter inserter(entrant.options, *connection, "insert");
+  const auto& ids = contest.data.insert_ids;
+  const auto insert = [&](std::size_t step) {
+    inserter.Insert(next_id++, contest.data.rows.vectors.row(ids[step % ids.size()]));
+  };
+  const std::vector<double> rates = WorkTogether({asker.workers().front(), {*connection, insert}});
+  return {rates[0], rates[1]};
+}
+
+// One client's queries alone and beside inserts, in turns.
+void MeasureQueriesBesideInserts(const Contest& contest, std::vector<Entrant>& entrants) {
+  Announce("queries beside inserts");
+  std::size_t next_id = contest.data.rows.vectors.rows();  // above all ids, which are row numbers of the file
+  for (Entrant& entrant : entrants) entrant.result.beside_inserts.emplace();
+  for (std::size_t round = 0; round < kThroughputRounds; ++round) {
+    for (Entrant& entrant : entrants) {
+      BesideInserts& sums = *entrant.result.beside_inserts;
+      sums.queries_alone += MeasureClients(contest, entrant, 1) / kThroughputRounds;
+      const auto [queries, inserts] = MeasureBesideInserts(contest, entrant, next_id);
+      sums.queries += queries / kThroughputRounds;
+      sums.inserts += inserts / kThroughputRounds;
+    }
+  }
 }
 
 // The setting that other measurements are made with.
@@ -88,7 +139,7 @@ void MeasureConnections(const Contest& contest, std::vector<Entrant>& entrants) 
   std::vector<std::vector<double>> first_queries(entrants.size());
   for (std::size_t i = 0; i < kNewConnections; ++i) {
     for (std::size_t e = 0; e < entrants.size(); ++e) {
-      first_queries[e].push_back(FirstQuery(contest, entrants[e], entrants[e].result.throughput.value, i));
+      first_queries[e].push_back(FirstQuery(contest, entrants[e], i));
     }
   }
   for (std::size_t e = 0; e < entrants.size(); ++e) {
@@ -97,9 +148,8 @@ void MeasureConnections(const Contest& contest, std::vector<Entrant>& entrants) 
   for (std::size_t round = 0; round < kThroughputRounds; ++round) {
     for (Entrant& entrant : entrants) {
       Throughput& throughput = entrant.result.throughput;
-      throughput.one_client += MeasureClients(contest, entrant, throughput.value, 1) / kThroughputRounds;
-      throughput.clients +=
-          MeasureClients(contest, entrant, throughput.value, contest.options.clients) / kThroughputRounds;
+      throughput.one_client += MeasureClients(contest, entrant, 1) / kThroughputRounds;
+      throughput.clients += MeasureClients(contest, entrant, contest.options.clients) / kThroughputRounds;
     }
   }
 }
@@ -131,6 +181,7 @@ void MeasureInserts(const Contest& contest, std::vector<Entrant>& entrants) {
     entrants[e].result.inserts_per_second = count / seconds[e];
     if (server.Now()) entrants[e].result.insert_cpu = cpu[e] / count;
   }
+  MeasureQueriesBesideInserts(contest, entrants);
 }
 
 }  // namespace bench

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use FindBin;
+use List::Util qw(sum);
 use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Utils;
 use ScannTest;
@@ -35,6 +36,12 @@ sub read_csv
 	return map { my %row; @row{@$header} = @$_; \%row } @lines;
 }
 
+# How many rows all sessions that have ended inserted.
+sub rows_inserted
+{
+	return $node->safe_psql('postgres', "SELECT tup_inserted FROM pg_stat_database WHERE datname = 'postgres'");
+}
+
 my @two = contenders('two', <<'CONTENDERS');
 [scann]
 extension = scann_am
@@ -54,6 +61,7 @@ column = real[]
 index = scann (v real_{metric}_ops) WITH (num_leaves = 9)
 sweep = scann.target_recall: 0.95 1
 CONTENDERS
+my $inserted_before = rows_inserted();
 my $report = bench('compare', @data, @two);
 is($report->{indexes}, 2, 'the indexes that are installed take part');
 
@@ -66,9 +74,15 @@ foreach my $index (@indexes)
 	like($index->{definition}, qr/^"scann \(v real_l2_ops\)/, "$name: the definition for the operator");
 	cmp_ok($index->{$_}, '>', 0, "$name: $_")
 	  foreach qw(build_seconds inserts_per_second insert_cpu_us first_query_us one_client_queries_per_second
-	  clients_queries_per_second);
+	  clients_queries_per_second queries_alone_per_second queries_beside_inserts_per_second
+	  inserts_beside_queries_per_second);
 	cmp_ok($index->{index_bytes}, '>', $rows * $dims / 4, "$name: holds a code for each row");
 }
+
+# Three times a second of them, beside what was loaded and the rows that were inserted alone.
+my $beside = sum(map { 3 * $_->{inserts_beside_queries_per_second} } @indexes);
+ok(wait_until(sub { rows_inserted() - $inserted_before >= @indexes * ($rows + 150) + $beside }),
+	'rows were inserted beside queries');
 
 my @points = read_csv("$directory/results/small.csv");
 is_deeply([ map { "$_->{index} $_->{value}" } @points ],
@@ -89,6 +103,7 @@ is($points[$_]{recall}, '1.0000', "$points[$_]{index}: exact where that is asked
 
 my $table = slurp_file("$directory/results/small.md");
 like($table, qr/^\| ≥ 0\.99, scann \|/m, 'the table sets them side by side');
+like($table, qr/^\| scann \|(?: [\d,]+ \|){2} \d+% \| [\d,]+ \|$/m, 'what inserts leave of the queries');
 unlike($table, qr/\bnan\b|\binf\b/i, 'the table has numbers only');
 foreach my $plot (qw(small.svg small-cpu.svg))
 {
@@ -100,6 +115,7 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname LIK
 # The same figures at another size.
 bench('compare', @data, @two, '--rows' => $rows / 2, '--name' => 'half', '--inserts' => 0);
 bench('growth', '--out' => "$directory/results", map { ('--results' => "$directory/results/$_-indexes.csv") } qw(small half));
+is((read_csv("$directory/results/half-indexes.csv"))[0]{queries_beside_inserts_per_second}, '', 'no inserts, no figures of them');
 my ($before, $after) = slurp_file("$directory/results/growth-size.svg") =~ /class="mark s0"[^>]*><title>([^<]*)/g;
 is("$before, $after", "half: @{[ (read_csv(\"$directory/results/half-indexes.csv\"))[0]{index_bytes} ]}, "
 	. "small: $indexes[0]{index_bytes}", 'growth is plotted from the smaller to the larger');
