@@ -49,22 +49,13 @@ bool IsWanted(const Options& options, const Contender& contender) {
   return options.contenders.empty() || std::ranges::count(options.contenders, contender.name) > 0;
 }
 
-// Creates the extension if it can be had.
-bool IsInstalled(Connection& connection, const std::string& extension) {
-  const std::string name = connection.Quote(extension);
-  if (connection.Run("SELECT FROM pg_available_extensions WHERE name = " + name).rows() == 0) return false;
-  connection.Run("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS \"" + extension +
-                 "\" CASCADE");
-  return true;
-}
-
 std::vector<Entrant> Enter(const Contest& contest) {
   std::ifstream file(contest.options.contenders_file);
   if (!file) throw std::runtime_error(contest.options.contenders_file + ": cannot be opened");
   std::vector<Entrant> entrants;
   for (const Contender& described : ReadContenders(file)) {
     if (!IsWanted(contest.options, described)) continue;
-    if (!IsInstalled(*contest.client, described.extension)) {
+    if (!contest.client->CreateExtension(described.extension)) {
       Announce(described.name + " is left out: the extension " + described.extension + " is not installed");
       continue;
     }
@@ -146,6 +137,7 @@ void Compare(const Options& options, Report& report) {
   Contest contest{options, ReadDataset(options), {}, {}, Connect(options), Connect(options), false};
   if (contest.data.queries.rows() < options.rounds) throw std::runtime_error("fewer queries than rounds");
   contest.table = TableOf(contest.data.rows);
+  CheckCold(contest);
   std::vector<Entrant> entrants = Enter(contest);
   Announce("exact answers");
   contest.exact =
@@ -155,6 +147,7 @@ void Compare(const Options& options, Report& report) {
   contest.shares_processor = ShareProcessor(*contest.client, 0);
   MeasureQueries(contest, entrants);
   MeasureConnections(contest, entrants);
+  MeasureCold(contest, entrants);
   MeasureInserts(contest, entrants);
 
   Comparison comparison = Describe(contest, load_before);

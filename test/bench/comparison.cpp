@@ -99,6 +99,17 @@ void WriteIndexes(std::ostream& out, const Comparison& c) {
   }
 }
 
+void WriteCold(std::ostream& out, const Comparison& c) {
+  if (!c.indexes.front().cold) return;
+  out << "\n### Cold queries\n\n"
+      << "Each finds nothing in memory, neither the server's nor the operating system's; setting as "
+         "above.\n\n";
+  WriteHeader(out, {"index", "median, ms", "mean, ms"});
+  for (const IndexResult& index : c.indexes) {
+    WriteRow(out, {index.contender.name, Fixed(index.cold->p50 / 1e3, 1), Fixed(index.cold->mean / 1e3, 1)});
+  }
+}
+
 void WriteBesideInserts(std::ostream& out, const Comparison& c) {
   if (!c.indexes.front().beside_inserts) return;
   out << "\n### Queries beside inserts\n\n"
@@ -220,9 +231,14 @@ std::vector<Field> IndexFields(const Comparison& c, const IndexResult& index) {
                                       {"clients", std::to_string(c.clients)},
                                       {"clients_queries_per_second", Fixed(throughput.clients, 1)}};
   out.insert(out.end(), figures.begin(), figures.end());
+  const auto cold = [&](double LatencySummary::*time) {
+    return index.cold ? Fixed((*index.cold).*time, 1) : "";
+  };
   const auto beside = [&](double BesideInserts::*rate) {
     return index.beside_inserts ? Fixed((*index.beside_inserts).*rate, 1) : "";
   };
+  out.push_back({"cold_p50_us", cold(&LatencySummary::p50)});
+  out.push_back({"cold_mean_us", cold(&LatencySummary::mean)});
   out.push_back({"queries_alone_per_second", beside(&BesideInserts::queries_alone)});
   out.push_back({"queries_beside_inserts_per_second", beside(&BesideInserts::queries)});
   out.push_back({"inserts_beside_queries_per_second", beside(&BesideInserts::inserts)});
@@ -309,6 +325,7 @@ void WriteComparison(const Comparison& comparison, const std::string& directory)
   WriteFile(base + ".md", [&](std::ostream& out) {
     WriteCircumstances(out, comparison);
     WriteIndexes(out, comparison);
+    WriteCold(out, comparison);
     WriteBesideInserts(out, comparison);
     WriteTargets(out, comparison);
     WriteSweeps(out, comparison);

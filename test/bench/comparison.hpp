@@ -44,7 +44,8 @@ struct IndexResult {
   std::vector<Point> points;  // in the order of the sweep; those that took too long are not among them
   std::string sweep_end;      // why the sweep ended where it did
   Throughput throughput;
-  double first_query = 0;            // of a new connection, microseconds, median
+  double first_query = 0;  // of a new connection, microseconds, median
+  std::optional<LatencySummary> cold;
   double inserts_per_second = 0;     // 0: none were made
   std::optional<double> insert_cpu;  // microseconds of the server process a row
   std::optional<BesideInserts> beside_inserts;

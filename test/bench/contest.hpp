@@ -67,6 +67,12 @@ void MeasureQueries(Contest& contest, std::vector<Entrant>& entrants);
 // The first query of new connections, and queries per second of one and of several.
 void MeasureConnections(const Contest& contest, std::vector<Entrant>& entrants);
 
+// Throws where --cold is asked for and cannot be measured.
+void CheckCold(const Contest& contest);
+
+// Queries of which each finds nothing in memory, neither the server's nor the operating system's.
+void MeasureCold(const Contest& contest, std::vector<Entrant>& entrants);
+
 // Rows held out of the load, one a transaction; then queries while another connection inserts such rows. The
 // tables are changed.
 void MeasureInserts(const Contest& contest, std::vector<Entrant>& entrants);

@@ -17,12 +17,6 @@ double Microseconds(Clock::time_point start, Clock::time_point end) {
   return std::chrono::duration<double, std::micro>(end - start).count();
 }
 
-// Whether the server behind a connection runs on this machine: only a Unix socket tells.
-bool IsLocal(Connection& connection) {
-  const char* host = PQhost(connection.get());
-  return host != nullptr && host[0] == '/';
-}
-
 }  // namespace
 
 void Timings::Append(const Timings& other) {
@@ -35,7 +29,8 @@ void Timings::Append(const Timings& other) {
 
 ServerClock::ServerClock(Connection& connection) {
   clockid_t clock = 0;
-  if (IsLocal(connection) && clock_getcpuclockid(PQbackendPID(connection.get()), &clock) == 0) clock_ = clock;
+  if (connection.IsLocal() && clock_getcpuclockid(PQbackendPID(connection.get()), &clock) == 0)
+    clock_ = clock;
 }
 
 std::optional<double> ServerClock::Now() const {
@@ -51,7 +46,7 @@ bool ShareProcessor(Connection& connection, std::size_t number) {
     sched_getaffinity(0, sizeof(processors), &processors);
     return processors;
   }();
-  if (!IsLocal(connection) || CPU_COUNT(&all) == 0) return false;
+  if (!connection.IsLocal() || CPU_COUNT(&all) == 0) return false;
   int processor = -1;
   for (std::size_t left = number % static_cast<std::size_t>(CPU_COUNT(&all)) + 1; left > 0;) {
     if (CPU_ISSET(++processor, &all)) --left;

@@ -98,6 +98,8 @@ const std::vector<Option>& AllOptions() {
       {"--clients", "N", "of compare's measurement of several at a time (default: 2)",
        Number(&Options::clients)},
       {"--inserts", "N", "of compare: held-out rows to insert (default: 2000)", Number(&Options::inserts)},
+      {"--cold", "N", "of compare: queries of which each finds nothing in memory (default: 0); root only",
+       Number(&Options::cold)},
       {"--results", "FILE", "a NAME-indexes.csv that compare wrote; repeatable",
        [](Options& options, const std::string& value) { options.results.push_back(value); }},
       {"--out", "PATH", "file of generate and convert-wink; directory of compare and growth",

@@ -43,6 +43,7 @@ struct Options {
   std::size_t rounds = 10;
   std::size_t clients = 2;
   std::size_t inserts = 2000;
+  std::size_t cold = 0;
   std::vector<std::string> results;
 
   std::string out;

@@ -32,6 +32,11 @@ Connection::Connection(const std::string& conninfo) : connection_(PQconnectdb(co
   if (PQstatus(get()) != CONNECTION_OK) throw PostgresError(PQerrorMessage(get()));
 }
 
+bool Connection::IsLocal() const {
+  const char* host = PQhost(get());
+  return host != nullptr && host[0] == '/';
+}
+
 Result Connection::Check(PGresult* pointer) const {
   Result result(pointer);
   switch (PQresultStatus(pointer)) {
@@ -52,6 +57,12 @@ void Connection::Set(const std::string& setting) {
   if (equals == std::string::npos) throw PostgresError("a setting is given as name=value: " + setting);
   Run("SELECT set_config(" + Quote(setting.substr(0, equals)) + ", " + Quote(setting.substr(equals + 1)) +
       ", false)");
+}
+
+bool Connection::CreateExtension(const std::string& name) {
+  if (Run("SELECT FROM pg_available_extensions WHERE name = " + Quote(name)).rows() == 0) return false;
+  Run("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS \"" + name + "\" CASCADE");
+  return true;
 }
 
 Oid Connection::TypeOid(const std::string& type) {

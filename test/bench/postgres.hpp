@@ -48,6 +48,9 @@ class Connection {
   // `conninfo` as libpq has it; what it leaves out comes from the environment (PGHOST, PGDATABASE, ...).
   explicit Connection(const std::string& conninfo);
 
+  // Whether the server runs on this machine: only a Unix socket tells.
+  bool IsLocal() const;
+
   // Runs one or several statements with text results. Throws PostgresError.
   Result Run(const std::string& sql);
   // The first column of the first row.
@@ -55,6 +58,9 @@ class Connection {
 
   // Changes a setting for the session, given as name=value.
   void Set(const std::string& setting);
+
+  // Creates an extension if it is not there; false if it is not installed on the server's machine.
+  bool CreateExtension(const std::string& name);
 
   Oid TypeOid(const std::string& type);
 

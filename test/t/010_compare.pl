@@ -141,5 +141,8 @@ like(error_of(@two, '--contender' => 'absent'), qr/there is no index to measure/
 like(error_of(@two, '--rounds' => 0), qr/--rounds/, 'no rounds are an error');
 like(error_of(@two, '--queries' => 3), qr/fewer queries than rounds/, 'rounds without a query are an error');
 
+like(error_of(@two, '--cold' => 1), qr/^scann_bench .*: --cold needs (?:pg_buffercache of PostgreSQL 17|to be root)/s,
+	'what cold queries need');
+
 log_is_clean($node);
 done_testing();
