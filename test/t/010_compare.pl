@@ -4,7 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use FindBin;
-use List::Util qw(sum);
+use List::Util qw(max sum);
 use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Utils;
 use ScannTest;
@@ -14,10 +14,10 @@ my $rows = 6_000;
 my $dims = 20;
 my $node = new_server('compare');
 my $directory = PostgreSQL::Test::Utils::tempdir();
+my $vectors = bench_generate(rows => $rows + 300, dims => $dims, clusters => 50);
 my @data = (
 	'--dbname' => $node->connstr('postgres'),
-	'--data' => bench_generate(rows => $rows + 300, dims => $dims, clusters => 50),
-	'--dims' => $dims, '--holdout' => 300, '--operator' => '<->', '--queries' => 100, '--rounds' => 4,
+	'--data' => $vectors, '--dims' => $dims, '--holdout' => 300, '--operator' => '<->', '--queries' => 100, '--rounds' => 4,
 	'--inserts' => 150, '--out' => "$directory/results", '--name' => 'small');
 
 # Writes a file of contenders and returns the options for it.
@@ -119,6 +119,23 @@ is((read_csv("$directory/results/half-indexes.csv"))[0]{queries_beside_inserts_p
 my ($before, $after) = slurp_file("$directory/results/growth-size.svg") =~ /class="mark s0"[^>]*><title>([^<]*)/g;
 is("$before, $after", "half: @{[ (read_csv(\"$directory/results/half-indexes.csv\"))[0]{index_bytes} ]}, "
 	. "small: $indexes[0]{index_bytes}", 'growth is plotted from the smaller to the larger');
+
+# The first rows of the data, mapped to more dimensions.
+sub map_of
+{
+	my ($file, @options) = @_;
+	my $size = bench('generate', '--data' => $vectors, '--dims' => $dims, '--normalise', '--rows' => 500, '--map-to' => 64,
+		'--out' => "$directory/$file", @options);
+	is("$size->{rows} $size->{dims}", '500 64', "$file: size of the map");
+	return slurp_file("$directory/$file");
+}
+my $map = map_of('map.f32');
+my @mapped = unpack 'f<*', $map;
+is(scalar @mapped, 500 * 64, 'the map is what was asked for');
+cmp_ok(max(map { abs } @mapped), '<', 1, 'a map is between -1 and 1');
+cmp_ok(abs(sum(map { $_ ** 2 } @mapped) / @mapped - 0.394), '<', 0.05, 'a map is as wide as tanh of a standard normal');
+ok($map eq map_of('same.f32'), 'a map is the same for the same seed');
+ok($map ne map_of('other.f32', '--seed' => 2), 'a map differs for another seed');
 
 # Runs a comparison that cannot succeed; returns the error.
 sub error_of
