@@ -124,6 +124,7 @@ help:
 	@echo 'make unit             unit tests of the algorithm, without PostgreSQL'
 	@echo 'make bench            measure it and every other vector index that is installed (see test/bench/compare);'
 	@echo '                      DATASETS="glove text nested-1000000 FILE.hdf5" chooses the data'
+	@echo '                      (test/bench/targets: which recall scann.target_recall reaches)'
 	@echo 'make scann_bench      $(BENCH), the program that measures (see its --help)'
 	@echo 'make benchmark-kernels, make figure3    speed of the kernels; gain of the score-aware loss'
 	@echo 'make format           reformat the C++ sources (format-check only reports)'

@@ -23,6 +23,11 @@ private_directory() {
   unprivileged mktemp -d "${TMPDIR:-/tmp}/scann_am.XXXXXX"
 }
 
+# psql without anybody's start-up file, which prints bare values and stops at an error.
+run_psql() {
+  "$("$PG_CONFIG" --bindir)/psql" -XqAt -v ON_ERROR_STOP=1 "$@"
+}
+
 announce() {
   printf '\n== %s\n' "$*"
 }

@@ -77,7 +77,7 @@ ExactDistances ExactBySql(const Options& options, Connection& connection, const 
   return out;
 }
 
-void Judge(Metric metric, const Table& table, std::span<const float> query, const std::vector<double>& exact,
+void Judge(Metric metric, const Table& table, std::span<const float> query, std::span<const double> exact,
            const Ids& answer, Quality& quality) {
   std::unordered_set<std::int32_t> seen;
   double previous = -std::numeric_limits<double>::infinity();

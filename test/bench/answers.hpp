@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstddef>
-#include <vector>
+#include <span>
 
 #include "exact.hpp"
 #include "options.hpp"
@@ -33,7 +33,7 @@ struct Quality {
 };
 
 // Adds one answer to the quality of all.
-void Judge(Metric metric, const Table& table, std::span<const float> query, const std::vector<double>& exact,
+void Judge(Metric metric, const Table& table, std::span<const float> query, std::span<const double> exact,
            const Ids& answer, Quality& quality);
 
 }  // namespace bench

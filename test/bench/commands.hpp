@@ -9,6 +9,7 @@ namespace bench {
 void Load(const Options& options, Report& report);
 void BuildIndex(const Options& options, Report& report);
 void Query(const Options& options, Report& report);
+void Targets(const Options& options, Report& report);
 void Compare(const Options& options, Report& report);
 void Growth(const Options& options, Report& report);
 void Generate(const Options& options, Report& report);

@@ -24,8 +24,9 @@ int Main(int argc, char** argv) {
     return argc < 2 ? 2 : 0;
   }
   const std::map<std::string, void (*)(const Options&, Report&)> commands = {
-      {"load", Load},       {"index", BuildIndex}, {"query", Query},       {"run", RunAll},
-      {"compare", Compare}, {"growth", Growth},    {"generate", Generate}, {"convert-wink", ConvertWink},
+      {"load", Load},     {"index", BuildIndex},  {"query", Query},
+      {"run", RunAll},    {"targets", Targets},   {"compare", Compare},
+      {"growth", Growth}, {"generate", Generate}, {"convert-wink", ConvertWink},
   };
   const auto found = commands.find(command);
   if (found == commands.end()) {

@@ -19,6 +19,8 @@ Commands:
   index         create an index, showing its progress
   query         run queries and compare the answers with the exact ones
   run           load, index and query
+  targets       measure which recall values of scann.target_recall reach, and how many codes are scored for it, with
+                LIMIT 1, 10, 100 (two fifths of the queries) and 1000 (a tenth: they take longer and tell more)
   compare       build every index of the file of contenders that is installed, measure them in turns, and write
                 tables, CSV and a plot to the directory --out
   growth        plot, from --results of compare, how figures grow with the number of rows, to the directory --out

@@ -2,13 +2,13 @@
 // work.
 #include <algorithm>
 #include <stdexcept>
-#include <utility>
 
 #include "answers.hpp"
 #include "commands.hpp"
 #include "dataset.hpp"
 #include "latency.hpp"
 #include "postgres.hpp"
+#include "scan_stats.hpp"
 #include "statement.hpp"
 
 namespace bench {
@@ -78,39 +78,6 @@ void ReportCounters(const Counters& before, const Counters& after, std::size_t q
   report.Number("index_blocks", "index blocks per query",
                 per_query(after.index_blocks - before.index_blocks));
 }
-
-// The mean of every numeric column of scann_scan_stats(), read after each of some queries.
-class ScanStats {
- public:
-  explicit ScanStats(Connection& client)
-      : client_(client),
-        exists_(client.Value("SELECT to_regprocedure('scann_scan_stats()') IS NOT NULL") == "t") {}
-
-  void Read() {
-    if (!exists_) return;
-    const Result row = client_.Run("SELECT * FROM scann_scan_stats()");
-    if (row.rows() == 0) return;
-    sums_.resize(static_cast<std::size_t>(row.columns()));
-    for (int column = 0; column < row.columns(); ++column) {
-      auto& [name, sum] = sums_[static_cast<std::size_t>(column)];
-      name = row.ColumnName(column);
-      sum += row.Number(0, column);
-    }
-    ++count_;
-  }
-
-  void AddTo(Report& report) const {
-    for (const auto& [name, sum] : sums_) {
-      report.Number("scan_" + name, name + " per query", sum / static_cast<double>(count_));
-    }
-  }
-
- private:
-  Connection& client_;
-  bool exists_;
-  std::vector<std::pair<std::string, double>> sums_;
-  std::size_t count_ = 0;
-};
 
 // Buffers from EXPLAIN, on some of the queries.
 void ReportPlans(const Options& options, Connection& client, const Statement& statement,

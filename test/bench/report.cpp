@@ -26,6 +26,13 @@ std::string JsonString(const std::string& text) {
   return out.str();
 }
 
+std::string JsonNumber(double value) {
+  if (!std::isfinite(value)) return "null";
+  std::ostringstream out;
+  out << std::setprecision(12) << value;
+  return out.str();
+}
+
 }  // namespace
 
 void Report::Number(const std::string& key, const std::string& label, double value, int decimals,
@@ -33,9 +40,19 @@ void Report::Number(const std::string& key, const std::string& label, double val
   std::ostringstream text;
   text << std::fixed << std::setprecision(decimals) << value;
   if (!unit.empty()) text << ' ' << unit;
-  std::ostringstream json;
-  json << std::setprecision(12) << value;
-  entries_.push_back({key, label, text.str(), std::isfinite(value) ? json.str() : "null"});
+  entries_.push_back({key, label, text.str(), JsonNumber(value)});
+}
+
+void Report::Numbers(const std::string& key, const std::string& label, std::span<const double> values,
+                     int decimals) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(decimals);
+  std::string json;
+  for (const double value : values) {
+    text << std::setw(9) << value;
+    json += (json.empty() ? "" : ", ") + JsonNumber(value);
+  }
+  entries_.push_back({key, label, text.str(), "[" + json + "]"});
 }
 
 void Report::Text(const std::string& key, const std::string& label, const std::string& value) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ class Report {
   // `key` names the value in JSON, `label` in text. JSON has every digit; text has `decimals`.
   void Number(const std::string& key, const std::string& label, double value, int decimals = 1,
               const std::string& unit = "");
+  // A line of several.
+  void Numbers(const std::string& key, const std::string& label, std::span<const double> values,
+               int decimals);
   void Text(const std::string& key, const std::string& label, const std::string& value);
 
   void PrintText(std::ostream& out) const;

@@ -1,5 +1,6 @@
 # `scann_bench compare`, with two scann indexes as contenders and one whose extension is not there: what it measures is
-# possible and agrees between its files, and it refuses to measure an index that was not used.
+# possible and agrees between its files, and it refuses to measure an index that was not used. `targets` and the maps of
+# `generate` as well.
 use strict;
 use warnings FATAL => 'all';
 
@@ -17,8 +18,8 @@ my $directory = PostgreSQL::Test::Utils::tempdir();
 my $vectors = bench_generate(rows => $rows + 300, dims => $dims, clusters => 50);
 my @data = (
 	'--dbname' => $node->connstr('postgres'),
-	'--data' => $vectors, '--dims' => $dims, '--holdout' => 300, '--operator' => '<->', '--queries' => 100, '--rounds' => 4,
-	'--inserts' => 150, '--out' => "$directory/results", '--name' => 'small');
+	'--data' => $vectors, '--dims' => $dims, '--holdout' => 300, '--operator' => '<->', '--queries' => 100,
+	'--rounds' => 4, '--inserts' => 150, '--out' => "$directory/results", '--name' => 'small');
 
 # Writes a file of contenders and returns the options for it.
 sub contenders
@@ -115,7 +116,8 @@ is($node->safe_psql('postgres', "SELECT count(*) FROM pg_class WHERE relname LIK
 # The same figures at another size.
 bench('compare', @data, @two, '--rows' => $rows / 2, '--name' => 'half', '--inserts' => 0);
 bench('growth', '--out' => "$directory/results", map { ('--results' => "$directory/results/$_-indexes.csv") } qw(small half));
-is((read_csv("$directory/results/half-indexes.csv"))[0]{queries_beside_inserts_per_second}, '', 'no inserts, no figures of them');
+is((read_csv("$directory/results/half-indexes.csv"))[0]{queries_beside_inserts_per_second}, '',
+	'no inserts, no figures of them');
 my ($before, $after) = slurp_file("$directory/results/growth-size.svg") =~ /class="mark s0"[^>]*><title>([^<]*)/g;
 is("$before, $after", "half: @{[ (read_csv(\"$directory/results/half-indexes.csv\"))[0]{index_bytes} ]}, "
 	. "small: $indexes[0]{index_bytes}", 'growth is plotted from the smaller to the larger');
@@ -136,6 +138,36 @@ cmp_ok(max(map { abs } @mapped), '<', 1, 'a map is between -1 and 1');
 cmp_ok(abs(sum(map { $_ ** 2 } @mapped) / @mapped - 0.394), '<', 0.05, 'a map is as wide as tanh of a standard normal');
 ok($map eq map_of('same.f32'), 'a map is the same for the same seed');
 ok($map ne map_of('other.f32', '--seed' => 2), 'a map differs for another seed');
+
+# What targets reach on the same rows, with an index as it is by default.
+my @table = (@data, '--table' => 'indexed', '--queries' => 300);
+bench('load', @table);
+bench('index', @table, '--index' => 'CREATE INDEX ON {table} USING scann (v real_l2_ops)');
+my $reached = bench('targets', @table);
+is("$reached->{rows} $reached->{queries}", "$rows 300", 'rows and queries');
+foreach my $limit (1, 10, 100, 1000)
+{
+	my @codes = @{ $reached->{"codes\@$limit"} };
+	note("limit $limit: codes @codes");
+	cmp_ok($codes[0], '<=', $codes[-1], "limit $limit: a higher target takes as much or more");
+	cmp_ok($codes[0], '>=', $limit, "limit $limit: each row that is returned was scored");
+	cmp_ok($codes[-1], '<=', $rows, "limit $limit: no row is scored twice");
+	# By what so few queries may deviate.
+	cmp_ok($reached->{"recall\@$limit"}[$_], '>=', $reached->{targets}[$_] - 0.06,
+		"limit $limit: target $reached->{targets}[$_]") foreach 0 .. 4;
+}
+cmp_ok($reached->{'codes@10'}[0], '<', $reached->{'codes@10'}[-1], 'a high target takes more than a low one');
+cmp_ok($reached->{'recall@10'}[0], '<', 0.99, 'a low target misses something');
+my $other = bench('query', @table, '--set' => 'scann.target_recall=0.80', '--set' => 'enable_seqscan=off');
+cmp_ok(abs($other->{recall} - $reached->{'recall@10'}[0]), '<', 1e-9, 'the recall is that of query');
+
+bench('load', @table, '--rows' => 800);
+eval { bench('targets', @table, '--rows' => 800) };
+like($@, qr/the index was not used: .*Seq Scan/, 'targets without an index are an error');
+bench('index', @table, '--index' => 'CREATE INDEX ON {table} USING scann (v real_l2_ops)');
+my $few = bench('targets', @table, '--rows' => 800);
+is_deeply([ grep { /^recall/ } sort keys %$few ], [ 'recall@1', 'recall@10', 'recall@100' ],
+	'no limit beyond the number of rows');
 
 # Runs a comparison that cannot succeed; returns the error.
 sub error_of
