@@ -19,7 +19,7 @@ BENCH_OBJS = $(patsubst test/bench/%.cpp,$(BUILD)/bench/%.o,$(wildcard test/benc
 BENCH = test/bench/scann_bench
 
 OBJS = $(AM_OBJS) $(CORE_OBJS)
-EXTRA_CLEAN = $(addprefix $(BUILD)/,core am unit bench unit_tests kernels_benchmark figure3) $(BENCH)
+EXTRA_CLEAN = $(addprefix $(BUILD)/,core am unit bench unit_tests kernels_benchmark figure3 hdf5_cflags) $(BENCH)
 
 # ---- What `make installcheck` runs against the installed extension -----------------------------------
 
@@ -98,6 +98,12 @@ $(BUILD)/bench/%.o: test/bench/%.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CXXFLAGS) $(BENCH_FLAGS) -c -o $@ $<
 
+# What reads HDF5 files is compiled anew when the library has come or gone.
+$(BUILD)/bench/hdf5_file.o $(BUILD)/unit/hdf5_file_test.o: $(BUILD)/hdf5_cflags
+$(BUILD)/hdf5_cflags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(HDF5_CFLAGS)' | cmp -s - $@ || echo '$(HDF5_CFLAGS)' >$@
+
 $(BUILD)/unit_tests: $(UNIT_OBJS) $(CORE_OBJS)
 	$(CXX) $(CXXFLAGS) -o $@ $^ -lhwy $(HDF5_LIBS) -lgtest_main -lgtest -pthread
 
@@ -114,7 +120,7 @@ $(BENCH): $(BENCH_OBJS)
 
 # ---- Targets of the project's own ---------------------------------------------------------------------
 
-.PHONY: help quickstart unit bench scann_bench benchmark-kernels figure3 format format-check check-versions
+.PHONY: help quickstart unit bench scann_bench benchmark-kernels figure3 format format-check check-versions FORCE
 
 help:
 	@echo 'make quickstart       install what is missing, build, and try it on real word vectors'
