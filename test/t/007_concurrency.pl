@@ -1,6 +1,6 @@
 # Many clients at once: inserts, updates, deletes, ordered queries and VACUUM run against each other without an error,
 # and so do CREATE INDEX CONCURRENTLY and REINDEX CONCURRENTLY under writes. Afterwards every index passes scann_check
-# with every row found, and answers as a sequential scan does.
+# with every row found, and answers as a sequential scan does. The server has loaded the library for all of them.
 use strict;
 use warnings FATAL => 'all';
 
@@ -11,7 +11,9 @@ use ScannTest;
 use Test::More;
 
 my $dims = 16;
-my $node = new_server('concurrency', settings => 'max_connections = 40');
+my $node = new_server('concurrency', settings => "max_connections = 40\nshared_preload_libraries = 'scann_am'");
+is($node->safe_psql('postgres', "SELECT setting FROM pg_settings WHERE name = 'scann.target_recall'"), '0.95',
+	'a new connection has the library');
 create_vectors($node, 'items', rows => 3_000, dims => $dims);
 $node->safe_psql('postgres', <<'SQL');
 ALTER TABLE items ADD PRIMARY KEY (id);
