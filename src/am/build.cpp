@@ -156,8 +156,9 @@ class Build {
     }
     model().meta.root = writer.finish();
     const std::size_t groups = model().meta.groups;
-    if (!describe_groups(model(), palloc_span<PartitionGroup>(groups),
-                         palloc_span<float>(groups * model().meta.dims))) {
+    if (!prepare_ranking(model(), palloc_span<PartitionGroup>(groups),
+                         palloc_span<float>(groups * model().meta.dims),
+                         palloc_span<float>(2 * trained_.partitions.size()))) {
       elog(ERROR, "partitions are not in the order of their groups");
     }
   }

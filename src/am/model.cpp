@@ -37,13 +37,15 @@ struct ChunkLayout {
         centroids(partitions + align_up((meta.height > 0 ? meta.leaves : 0) * sizeof(Partition))),
         groups(centroids + align_up(meta.height > 0 ? std::size_t{meta.leaves} * meta.dims : 0)),
         centers(groups + align_up(meta.groups * sizeof(PartitionGroup))),
-        buffers(centers + align_up(meta.groups * meta.dims * sizeof(float))),
+        columns(centers + align_up(meta.groups * meta.dims * sizeof(float))),
+        buffers(columns + align_up((meta.height > 0 ? meta.leaves : 0) * 2 * sizeof(float))),
         size(buffers + blocks * sizeof(Buffer)) {}
   std::size_t floats;
   std::size_t partitions;
   std::size_t centroids;
   std::size_t groups;
   std::size_t centers;
+  std::size_t columns;
   std::size_t buffers;
   std::size_t size;
 };
@@ -160,9 +162,10 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     for (const Partition& partition : model->partitions) model->counted_rows += partition.count;
     model->counted_rows /= entries_per_row(meta);
     model->centroids = centroids;
-    if (!describe_groups(
-            *model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},
-            {reinterpret_cast<float*>(chunk + layout.centers), std::size_t{meta.groups} * meta.dims})) {
+    const auto floats_at = [chunk](std::size_t offset) { return reinterpret_cast<float*>(chunk + offset); };
+    if (!prepare_ranking(*model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},
+                         {floats_at(layout.centers), std::size_t{meta.groups} * meta.dims},
+                         {floats_at(layout.columns), 2 * std::size_t{meta.leaves}})) {
       report_corruption(index, meta.root, "the partitions' groups are out of order");
     }
   }
@@ -238,9 +241,16 @@ MetaPage empty_meta(Metric metric) {
   return meta;
 }
 
-bool describe_groups(Model& model, std::span<PartitionGroup> groups, std::span<float> centers) {
+bool prepare_ranking(Model& model, std::span<PartitionGroup> groups, std::span<float> centers,
+                     std::span<float> columns) {
   const std::size_t dims = model.meta.dims;
   const auto partitions = model.partitions;
+  for (std::size_t p = 0; p < partitions.size(); ++p) {
+    columns[p] = partitions[p].scale;
+    columns[partitions.size() + p] = partitions[p].sigma;
+  }
+  model.scales = columns.data();
+  model.sigmas = columns.data() + partitions.size();
   std::uint32_t end = 0;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     PartitionGroup& group = groups[g] = {.first = end, .end = end, .sigma = 0, .spread = 0, .half_norm = 0};

@@ -98,7 +98,10 @@ struct Model {
   const std::int8_t* centroids;  // partitions x dims
   std::span<const PartitionGroup> groups;
   const float* group_centers;  // groups x dims: means of decoded centroids
-  RecentBuffers buffers;       // of the blocks that existed when the model was read
+  // All partitions' scales and sigmas once more, which a query reads in one go.
+  const float* scales;
+  const float* sigmas;
+  RecentBuffers buffers;  // of the blocks that existed when the model was read
   // growth_since_calibration(), and with how many blocks it was measured.
   mutable double growth = 1;
   mutable BlockNumber growth_blocks = 0;
@@ -127,9 +130,11 @@ ListGeometry null_geometry();
 // A meta page for an index without vectors; the caller fills in `nulls`.
 MetaPage empty_meta(Metric metric);
 
-// Fills in what groups follow from: the partitions and centroids of `model`. `groups`: meta.groups;
-// `centers`: groups x dims. Partitions whose group numbers are not as they should be give false.
-[[nodiscard]] bool describe_groups(Model& model, std::span<PartitionGroup> groups, std::span<float> centers);
+// Fills in what queries rank partitions by, which follows from the partitions and centroids of `model`.
+// `groups`: meta.groups; `centers`: groups x dims; `columns`: 2 x partitions. Partitions whose group numbers
+// are not as they should be give false.
+[[nodiscard]] bool prepare_ranking(Model& model, std::span<PartitionGroup> groups, std::span<float> centers,
+                                   std::span<float> columns);
 
 // Reserves block 0 of a fresh index, and fills it in. Not WAL-logged.
 void reserve_meta(Relation index, ForkNumber fork);

@@ -90,9 +90,14 @@ void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t 
   }
   dot_i8_rows(levels_.data(), level_, model.centroid(first), end - first, vector_.size(),
               leaf_scores_.data() + first);
+  // Pointers of its own: what the loop writes cannot change them, so it is compiled to vectors.
+  float* scores = leaf_scores_.data();
+  float* bounds = leaf_bounds_.data();
+  const float* scales = model.scales;
+  const float* sigmas = model.sigmas;
   for (std::uint32_t p = first; p < end; ++p) {
-    leaf_scores_[p] *= leaves[p].scale;
-    leaf_bounds_[p] = leaf_scores_[p] + kLeafSigmas * leaves[p].sigma;
+    scores[p] *= scales[p];
+    bounds[p] = scores[p] + kLeafSigmas * sigmas[p];
   }
 }
 

@@ -9,6 +9,7 @@
 #include <new>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "core/simd_targets.hpp"
 
@@ -83,23 +84,29 @@ std::int32_t kth_greatest(const std::int32_t* keys, std::size_t n, std::size_t k
   return least;
 }
 
-// keys[i] = key_of(values[i]), but no more than `most`. Returns the least.
-std::int32_t make_keys(const float* values, std::size_t n, std::int32_t most, std::int32_t* keys) {
+// keys[i] = key_of(values[i]), but no more than `most`. Returns the least and the greatest.
+std::pair<std::int32_t, std::int32_t> make_keys(const float* values, std::size_t n, std::int32_t most,
+                                                std::int32_t* keys) {
   const hn::ScalableTag<std::int32_t> d;
   const hn::RebindToFloat<decltype(d)> df;
   const auto limit = hn::Set(d, most);
   const auto magnitude = hn::Set(d, std::numeric_limits<std::int32_t>::max());
   auto least = limit;
+  auto greatest = hn::Set(d, std::numeric_limits<std::int32_t>::min());
   std::size_t i = 0;
   for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d)) {
     const auto bits = hn::BitCast(d, hn::Add(hn::LoadU(df, values + i), hn::Zero(df)));
     const auto key = hn::Min(hn::Xor(bits, hn::And(hn::ShiftRight<31>(bits), magnitude)), limit);
     hn::StoreU(key, d, keys + i);
     least = hn::Min(least, key);
+    greatest = hn::Max(greatest, key);
   }
-  std::int32_t result = hn::GetLane(hn::MinOfLanes(d, least));
-  for (; i < n; ++i) result = std::min(result, keys[i] = std::min(key_of(values[i]), most));
-  return result;
+  std::pair range(hn::GetLane(hn::MinOfLanes(d, least)), hn::GetLane(hn::MaxOfLanes(d, greatest)));
+  for (; i < n; ++i) {
+    keys[i] = std::min(key_of(values[i]), most);
+    range = {std::min(range.first, keys[i]), std::max(range.second, keys[i])};
+  }
+  return range;
 }
 
 // Writes the keys from `floor` to below `ceiling`, each above the complement of its index and raised to be
@@ -199,10 +206,12 @@ std::span<Candidate> CandidateBuffer::finish() {
 BestFirst::BestFirst(std::span<const float> values, std::span<std::uint64_t> memory)
     : batch_(memory.data()),
       keys_(new (memory.data() + values.size()) std::int32_t[padded_keys(values.size())]),
-      size_(values.size()),
-      floor_(std::numeric_limits<std::int32_t>::max()),
-      // Below the first batch's ceiling, were a value NaN.
-      least_(HWY_DYNAMIC_DISPATCH(make_keys)(values.data(), size_, floor_ - 1, keys_)) {
+      size_(values.size()) {
+  // Below the first batch's ceiling, were a value NaN.
+  const auto [least, greatest] = HWY_DYNAMIC_DISPATCH(make_keys)(
+      values.data(), size_, std::numeric_limits<std::int32_t>::max() - 1, keys_);
+  least_ = least;
+  floor_ = greatest + 1;
   std::fill_n(keys_ + size_, padded_keys(size_) - size_, std::numeric_limits<std::int32_t>::min());
 }
 
