@@ -140,7 +140,6 @@ class Build {
       rows += count;
     }
     model().meta.mean_sigma = rows > 0 ? static_cast<float>(weighted_sigma / rows) : 0;
-    model().counted_rows = rows / entries_per_row(model().meta);
   }
 
   void write_inner() {

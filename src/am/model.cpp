@@ -159,8 +159,6 @@ Model* fill_model(Relation index, const MetaPage& meta, const ChunkLayout& layou
     auto* centroids = reinterpret_cast<std::int8_t*>(chunk + layout.centroids);
     read_partitions(index, *model, partitions, centroids);
     model->partitions = {partitions, meta.leaves};
-    for (const Partition& partition : model->partitions) model->counted_rows += partition.count;
-    model->counted_rows /= entries_per_row(meta);
     model->centroids = centroids;
     const auto floats_at = [chunk](std::size_t offset) { return reinterpret_cast<float*>(chunk + offset); };
     if (!prepare_ranking(*model, {reinterpret_cast<PartitionGroup*>(chunk + layout.groups), meta.groups},
@@ -245,10 +243,13 @@ bool prepare_ranking(Model& model, std::span<PartitionGroup> groups, std::span<f
                      std::span<float> columns) {
   const std::size_t dims = model.meta.dims;
   const auto partitions = model.partitions;
+  double entries = 0;
   for (std::size_t p = 0; p < partitions.size(); ++p) {
     columns[p] = partitions[p].scale;
     columns[partitions.size() + p] = partitions[p].sigma;
+    entries += partitions[p].count;
   }
+  model.counted_rows = entries / entries_per_row(model.meta);
   model.scales = columns.data();
   model.sigmas = columns.data() + partitions.size();
   std::uint32_t end = 0;

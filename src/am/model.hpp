@@ -107,6 +107,8 @@ struct Model {
   mutable BlockNumber growth_blocks = 0;
 
   bool has_codes() const { return meta.dims_per_block > 0; }
+  // The rows that were counted last, for each row of the build.
+  double counted_share() const { return counted_rows / std::max(1U, meta.rows); }
   const std::int8_t* centroid(std::size_t partition) const { return centroids + partition * meta.dims; }
 };
 

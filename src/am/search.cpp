@@ -80,11 +80,10 @@ RankedLeaf Query::rank_group(const Model& model, std::size_t number) const {
 }
 
 void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t end) {
-  const Partition* leaves = model.partitions.data();
   if (by_distance_) {
     for (std::uint32_t p = first; p < end; ++p) {
       leaf_bounds_[p] = leaf_scores_[p] =
-          -0.5F * squared_distance_i8(vector_.data(), model.centroid(p), leaves[p].scale, vector_.size());
+          -0.5F * squared_distance_i8(vector_.data(), model.centroid(p), model.scales[p], vector_.size());
     }
     return;
   }
@@ -104,7 +103,7 @@ void Query::bound_leaves(const Model& model, std::uint32_t first, std::uint32_t 
 void Query::rank_leaves(const Model& model) {
   by_distance_ = model.meta.metric == Metric::kEuclidean;
   sigma_ = std::max(model.meta.mean_sigma, std::numeric_limits<float>::min());
-  live_share_ = static_cast<float>(std::clamp(model.counted_rows / std::max(1U, model.meta.rows), 0.0, 1.0));
+  live_share_ = static_cast<float>(std::clamp(model.counted_share(), 0.0, 1.0));
   heap_size_ = taken_ = 0;
   last_bound_ = std::numeric_limits<float>::infinity();
   if (is_flat(model)) {
@@ -308,7 +307,7 @@ double growth_since_calibration(Relation index, const Model& model) {
     now += static_cast<double>(counts.live());
   }
   model.growth_blocks = blocks;
-  return model.growth = now / std::max(1.0, counted) * model.counted_rows / std::max(1U, model.meta.rows);
+  return model.growth = now / std::max(1.0, counted) * model.counted_share();
 }
 
 }  // namespace scann::am

@@ -398,20 +398,20 @@ std::size_t rotation_level_floats(RotationKind kind, std::size_t dims, std::size
 
 namespace {
 
-// out[i] += <component i, `in` in 8 bits>. Leaves in `in` what the 8 bits do not tell.
-void add_products(std::span<const float> matrix, std::span<float> in, std::span<float> out) {
-  std::int8_t levels[kMaxDimensions];
+// out[i] += <component i, `in` in 8 bits>: in multiples, `levels`, of what is returned.
+float add_products(std::span<const float> matrix, std::span<const float> in, std::int8_t* levels,
+                   std::span<float> out) {
   float products[kMaxComponents];
   const float scale = quantize_query(in.data(), in.size(), levels);
   dot_i8_rows(levels, scale, reinterpret_cast<const std::int8_t*>(matrix.data() + out.size()), out.size(),
               in.size(), products);
   for (std::size_t i = 0; i < out.size(); ++i) out[i] += products[i] * matrix[i];
-  for (std::size_t i = 0; i < in.size(); ++i) in[i] -= scale * static_cast<float>(levels[i]);
+  return scale;
 }
 
-// `passes`: over the components, for 8 bits of `in` each.
+// `fine`: a second pass over the components takes what 8 bits of `in` do not tell.
 void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in, std::span<float> out,
-            int passes) {
+            bool fine) {
   switch (kind) {
     case RotationKind::kNone:
       std::copy(in.begin(), in.end(), out.begin());
@@ -420,10 +420,13 @@ void rotate(RotationKind kind, std::span<const float> matrix, std::span<const fl
       for (std::size_t i = 0; i < in.size(); ++i) out[i] = in[static_cast<std::size_t>(matrix[i])];
       break;
     case RotationKind::kRotation: {
-      float rest[kMaxDimensions];
-      std::copy(in.begin(), in.end(), rest);
+      std::int8_t levels[kMaxDimensions];
       std::fill(out.begin(), out.end(), 0.0F);
-      for (int pass = 0; pass < passes; ++pass) add_products(matrix, {rest, in.size()}, out);
+      const float scale = add_products(matrix, in, levels, out);
+      if (!fine) break;
+      float rest[kMaxDimensions];
+      for (std::size_t i = 0; i < in.size(); ++i) rest[i] = in[i] - scale * static_cast<float>(levels[i]);
+      add_products(matrix, {rest, in.size()}, levels, out);
       break;
     }
   }
@@ -433,12 +436,12 @@ void rotate(RotationKind kind, std::span<const float> matrix, std::span<const fl
 
 void rotate(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
             std::span<float> out) {
-  rotate(kind, matrix, in, out, 2);
+  rotate(kind, matrix, in, out, true);
 }
 
 void rotate_query(RotationKind kind, std::span<const float> matrix, std::span<const float> in,
                   std::span<float> out) {
-  rotate(kind, matrix, in, out, 1);
+  rotate(kind, matrix, in, out, false);
 }
 
 }  // namespace scann

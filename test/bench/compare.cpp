@@ -2,6 +2,7 @@
 // queries.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <stdexcept>
@@ -125,8 +126,11 @@ Client::Client(const Entrant& entrant)
   connection->Set(entrant.Setting(entrant.result.throughput.value));
 }
 
-void Client::Ask(const Matrix& queries, std::size_t i) const {
-  statement.Run(statement.Parameters(queries.row(i), i));
+double Client::Ask(const Matrix& queries, std::size_t i) const {
+  const auto parameters = statement.Parameters(queries.row(i), i);
+  const auto start = std::chrono::steady_clock::now();
+  statement.Run(parameters);
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
 
 void Announce(const std::string& text) { std::cerr << "-- " << text << '\n'; }

@@ -50,8 +50,8 @@ std::unique_ptr<Connection> Connect(const Options& options);
 // A new connection that is ready to run the entrant's query with its usual setting.
 struct Client {
   explicit Client(const Entrant& entrant);
-  // Asks query number `i`.
-  void Ask(const Matrix& queries, std::size_t i) const;
+  // Asks query number `i`. Returns the microseconds that it took.
+  double Ask(const Matrix& queries, std::size_t i) const;
 
   std::unique_ptr<Connection> connection;
   Statement statement;
